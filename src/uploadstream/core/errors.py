@@ -1,0 +1,302 @@
+"""Every way to say no, as one tree.
+
+    Refusal
+    ├── BadInput                 what was sent cannot be taken
+    │   ├── BadField             a field breaks its rule
+    │   ├── MissingMetadata      a stream began with bytes
+    │   ├── TooLarge             the whole file is over the limit
+    │   ├── ChunkTooLarge        one message is over the limit
+    │   ├── LengthMismatch       more, or fewer, bytes than declared
+    │   ├── TypeMismatch         the content is not what was declared
+    │   └── TypeNotAllowed       the content is of a kind that is not taken here
+    ├── OffsetMismatch           bytes for another place than the next
+    ├── UploadClosed             the upload takes no bytes any more
+    ├── ChecksumMismatch         bytes changed on their way
+    ├── RangeNotSatisfiable      bytes asked for that the file does not have
+    ├── NotFound                 there is no such upload or file, for this caller
+    │   └── Gone                 there was one; it has expired or was deleted
+    ├── Busy                     another request writes, and cannot be taken over
+    │   └── TakenOver            a newer request writes now; this one has ended
+    ├── BodyTimeout              the body brought no byte for too long
+    └── Unavailable              the fault is ours; a retry may succeed
+        ├── StorageUnavailable
+        │   └── StorageFull
+        ├── CatalogUnavailable
+        └── Draining             the server is about to stop
+
+No error knows a status code: each protocol has one table from these classes to its own words. An error's public
+attributes are its numbers; `str` says them in a sentence; `reason` is the stable name that clients may compare.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+from uploadstream.core.sizes import iec
+
+
+@dataclass(eq=False)
+class Refusal(Exception):
+    """The root: something was asked for that will not be done."""
+
+    reason: ClassVar[str] = "REFUSED"
+
+    @property
+    def numbers(self) -> dict[str, str]:
+        """The error's attributes as text, for details that machines read."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {
+            name: ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            for name, value in values
+        }
+
+
+@dataclass(eq=False)
+class BadInput(Refusal):
+    """What was sent cannot be taken, now or later."""
+
+    reason: ClassVar[str] = "BAD_INPUT"
+
+
+@dataclass(eq=False)
+class BadField(BadInput):
+    """`field` breaks its rule, in the way `problem` says."""
+
+    field: str
+    problem: str
+    reason: ClassVar[str] = "BAD_FIELD"
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.problem}"
+
+
+@dataclass(eq=False)
+class MissingMetadata(BadInput):
+    """A stream began with something else than metadata."""
+
+    reason: ClassVar[str] = "MISSING_METADATA"
+
+    def __str__(self) -> str:
+        return "First message must be metadata"
+
+
+@dataclass(eq=False)
+class TooLarge(BadInput):
+    """The file has, or would have, `size` bytes; the limit is `limit`."""
+
+    size: int
+    limit: int
+    reason: ClassVar[str] = "FILE_TOO_LARGE"
+
+    def __str__(self) -> str:
+        return f"File size {iec(self.size)} exceeds limit of {iec(self.limit)}"
+
+
+@dataclass(eq=False)
+class ChunkTooLarge(BadInput):
+    """One chunk has `size` bytes; the limit is `limit`."""
+
+    size: int
+    limit: int
+    reason: ClassVar[str] = "CHUNK_TOO_LARGE"
+
+    def __str__(self) -> str:
+        return f"Chunk of {iec(self.size)} exceeds limit of {iec(self.limit)}"
+
+
+@dataclass(eq=False)
+class LengthMismatch(BadInput):
+    """`received` bytes came (or would have), `declared` were announced."""
+
+    received: int
+    declared: int
+    reason: ClassVar[str] = "LENGTH_MISMATCH"
+
+    def __str__(self) -> str:
+        return f"Received {self.received} bytes, declared {self.declared}"
+
+
+@dataclass(eq=False)
+class TypeMismatch(BadInput):
+    """The magic bytes are those of `detected`."""
+
+    declared: str
+    detected: str
+    reason: ClassVar[str] = "TYPE_MISMATCH"
+
+    def __str__(self) -> str:
+        return f"Declared {self.declared}, content is {self.detected}"
+
+
+@dataclass(eq=False)
+class TypeNotAllowed(BadInput):
+    """Content of this kind is not taken here."""
+
+    detected: str
+    allowed: tuple[str, ...]
+    reason: ClassVar[str] = "TYPE_NOT_ALLOWED"
+
+    def __str__(self) -> str:
+        return f"Type {self.detected} is not allowed; allowed: {', '.join(self.allowed)}"
+
+
+@dataclass(eq=False)
+class OffsetMismatch(Refusal):
+    """Bytes were sent for `given`; the store has `expected` and takes the next there."""
+
+    expected: int
+    given: int
+    reason: ClassVar[str] = "OFFSET_MISMATCH"
+
+    def __str__(self) -> str:
+        return f"Next byte belongs at {self.expected}, not at {self.given}"
+
+
+@dataclass(eq=False)
+class UploadClosed(Refusal):
+    """The upload is `state` and takes nothing more."""
+
+    upload_id: str
+    state: str
+    reason: ClassVar[str] = "UPLOAD_CLOSED"
+
+    def __str__(self) -> str:
+        return f"Upload {self.upload_id} is {self.state} and takes no more bytes"
+
+
+@dataclass(eq=False)
+class ChecksumMismatch(Refusal):
+    """The chunk at `at` has another checksum than its sender declared."""
+
+    at: int
+    algorithm: str
+    computed: str
+    declared: str
+    reason: ClassVar[str] = "CHECKSUM_MISMATCH"
+
+    def __str__(self) -> str:
+        return f"Chunk at {self.at}: {self.algorithm} is {self.computed}, declared {self.declared}"
+
+
+@dataclass(eq=False)
+class RangeNotSatisfiable(Refusal):
+    """Bytes from `start` on were asked for; the file has `size`."""
+
+    start: int
+    size: int
+    reason: ClassVar[str] = "RANGE_NOT_SATISFIABLE"
+
+    def __str__(self) -> str:
+        return f"Bytes from {self.start} on were asked for, the file has {self.size}"
+
+
+@dataclass(eq=False)
+class NotFound(Refusal):
+    """There is no such `kind` ("file" or "upload"), as far as this caller may know."""
+
+    kind: str
+    id: str
+    reason: ClassVar[str] = "NOT_FOUND"
+
+    def __str__(self) -> str:
+        return f"No {self.kind} {self.id}"
+
+
+@dataclass(eq=False)
+class Gone(NotFound):
+    """There was one; `how` it went: "expired", "deleted", "aborted", "refused"."""
+
+    how: str
+    reason: ClassVar[str] = "GONE"
+
+    def __str__(self) -> str:
+        return f"No {self.kind} {self.id}: it was {self.how}"
+
+
+@dataclass(eq=False)
+class Busy(Refusal):
+    """Another request holds the upload and did not let go in time."""
+
+    upload_id: str
+    reason: ClassVar[str] = "UPLOAD_BUSY"
+
+    def __str__(self) -> str:
+        return "Upload is being written by another request"
+
+
+@dataclass(eq=False)
+class TakenOver(Busy):
+    """A newer request writes now; what this one sent so far is kept."""
+
+    reason: ClassVar[str] = "TAKEN_OVER"
+
+    def __str__(self) -> str:
+        return "Upload was taken over by a newer request; its bytes so far are kept"
+
+
+@dataclass(eq=False)
+class BodyTimeout(Refusal):
+    """No byte came for `seconds`; what had come is kept if the upload can be resumed."""
+
+    seconds: float
+    reason: ClassVar[str] = "BODY_TIMEOUT"
+
+    def __str__(self) -> str:
+        return f"No byte came for {self.seconds:g} s; continue from the last byte received"
+
+
+@dataclass(eq=False)
+class Unavailable(Refusal):
+    """The fault is on our side and may pass."""
+
+    reason: ClassVar[str] = "UNAVAILABLE"
+
+
+@dataclass(eq=False)
+class StorageUnavailable(Unavailable):
+    """The blob store did not do what it was asked."""
+
+    reason: ClassVar[str] = "STORAGE_UNAVAILABLE"
+
+    def __str__(self) -> str:
+        return "Storage is not reachable; nothing was lost, retry"
+
+
+@dataclass(eq=False)
+class StorageFull(StorageUnavailable):
+    """There is no room; `free` bytes are left (as far as known)."""
+
+    free: int
+    reason: ClassVar[str] = "STORAGE_FULL"
+
+    def __str__(self) -> str:
+        return f"Storage is full, {iec(self.free)} left; nothing was lost, retry when there is room"
+
+
+@dataclass(eq=False)
+class CatalogUnavailable(Unavailable):
+    """The catalog did not do what it was asked."""
+
+    reason: ClassVar[str] = "CATALOG_UNAVAILABLE"
+
+    def __str__(self) -> str:
+        return "Catalog is not reachable; nothing was lost, retry"
+
+
+@dataclass(eq=False)
+class Draining(Unavailable):
+    """The server is about to stop; another one, or the next, goes on."""
+
+    reason: ClassVar[str] = "DRAINING"
+
+    def __str__(self) -> str:
+        return "Server is about to stop; nothing was lost, retry"
+
+
+def every_refusal() -> list[type[Refusal]]:
+    """The tree's classes, root first: what each protocol's table is compared with."""
+    classes: list[type[Refusal]] = [Refusal]
+    for known in classes:
+        classes.extend(known.__subclasses__())
+    return classes

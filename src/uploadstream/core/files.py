@@ -1,0 +1,124 @@
+"""A finished file: what it is, soft delete and restore, and the trail of what happened to it.
+
+A file is immutable but for its place: in use, or in the trash.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from uploadstream.core.access import Caller
+from uploadstream.core.errors import Gone, NotFound
+from uploadstream.core.session import Session
+
+
+class ProcessingStatus(enum.IntEnum):
+    """How far the work after the last byte is; the numbers are those of the gRPC enumeration."""
+
+    PENDING = 1
+    PROCESSING = 2
+    COMPLETED = 3
+    FAILED = 4
+
+
+class Action(enum.StrEnum):
+    """What the audit trail knows."""
+
+    CREATE = "create"
+    COMPLETE = "complete"
+    ABORT = "abort"
+    EXPIRE = "expire"
+    REFUSE = "refuse"
+    DELETE = "delete"
+    RESTORE = "restore"
+    LOSE = "lose"  # the bytes are not in the store any more
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """One row of the trail: who did what to which file, when, from where, over which protocol."""
+
+    file_id: str
+    action: Action
+    user_id: str
+    at: datetime
+    protocol: str
+    address: str
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """What a complete upload became. `content_type` is the declared one, or the detected one if none was."""
+
+    id: str
+    user_id: str
+    filename: str
+    size: int
+    declared_type: str
+    detected_type: str
+    crc32c: int
+    uploaded_at: datetime
+    protocol: str
+    metadata: str = ""
+    sha256: str | None = None
+    deleted_at: datetime | None = None
+    processing_status: ProcessingStatus = ProcessingStatus.PENDING
+
+    @property
+    def content_type(self) -> str:
+        """The type to serve the file as."""
+        return self.declared_type or self.detected_type
+
+    def check_present(self) -> None:
+        """Raise unless the file is in use."""
+        if self.deleted_at is not None:
+            raise Gone(kind="file", id=self.id, how="deleted")
+
+    def deleted(self, at: datetime) -> File:
+        """The file in the trash; raises if it is there already."""
+        self.check_present()
+        return replace(self, deleted_at=at)
+
+    def restored(self) -> File:
+        """The file in use again; one that is in use stays so."""
+        return replace(self, deleted_at=None)
+
+
+def file_of(session: Session, *, detected_type: str, crc32c: int, at: datetime) -> File:
+    """The file that a sealed session becomes."""
+    declared = session.declared
+    return File(
+        id=session.id,
+        user_id=declared.user_id,
+        filename=declared.filename,
+        size=session.offset,
+        declared_type=declared.content_type,
+        detected_type=detected_type,
+        crc32c=crc32c,
+        uploaded_at=at,
+        protocol=session.protocol,
+        metadata=declared.metadata,
+    )
+
+
+def audit_of(file_id: str, action: Action, caller: Caller, *, at: datetime, **details: str) -> Audit:
+    """The trail's row for what `caller` did."""
+    return Audit(file_id, action, caller.name, at, caller.protocol, caller.address, details)
+
+
+def visible_file(found: File | None, caller: Caller, *, id: str) -> File:
+    """`found` if there is one and `caller` may see it; another's is as unknown."""
+    if found is None or not caller.may_see(found.user_id):
+        raise NotFound(kind="file", id=id)
+    return found
+
+
+def visible_upload(found: Session | None, caller: Caller, *, id: str) -> Session:
+    """`found` if there is one and `caller` may see it; another's is as unknown."""
+    if found is None or not caller.may_see(found.declared.user_id):
+        raise NotFound(kind="upload", id=id)
+    return found

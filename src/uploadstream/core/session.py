@@ -1,0 +1,219 @@
+"""The upload session: what may happen to it, and what it is afterwards.
+
+Rule 1: every rule about offsets, lengths, states and expiry of an upload lives in this file.
+Rule 2: this file knows no protocol. A tus PATCH, a gRPC chunk and a sweeper's visit look the same here.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from uploadstream.core.errors import (
+    BadField,
+    BadInput,
+    Gone,
+    LengthMismatch,
+    OffsetMismatch,
+    TooLarge,
+    UploadClosed,
+)
+from uploadstream.core.sizes import MIB
+
+
+class State(enum.StrEnum):
+    """Where an upload stands."""
+
+    OPEN = "open"  # takes bytes
+    SEALED = "sealed"  # has all its bytes, is becoming a file
+    COMPLETE = "complete"  # is a file
+    ABORTED = "aborted"  # will never be one
+
+
+class End(enum.StrEnum):
+    """How an upload that never became a file ended."""
+
+    ABORTED = "aborted"  # its sender gave it up
+    EXPIRED = "expired"  # nobody came for too long
+    REFUSED = "refused"  # its content can never be taken
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appended(Event):
+    """`count` more bytes are in the store."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class LengthDeclared(Event):
+    """The upload will have `length` bytes."""
+
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed(Event):
+    """All bytes are there; a length not declared before is known now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published(Event):
+    """The file's row is in the catalog."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted(Event):
+    """The upload is over, and no file."""
+
+    how: End
+
+
+TRANSITIONS: Final[Mapping[tuple[State, type[Event]], State]] = {
+    (State.OPEN, Appended): State.OPEN,
+    (State.OPEN, LengthDeclared): State.OPEN,
+    (State.OPEN, Sealed): State.SEALED,
+    (State.OPEN, Aborted): State.ABORTED,
+    (State.SEALED, Published): State.COMPLETE,
+    (State.SEALED, Aborted): State.ABORTED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What this service takes."""
+
+    file_size_max: int = 512 * MIB
+    chunk_size_max: int = 4 * MIB
+    allowed_types: tuple[str, ...] = ("*/*",)
+    upload_ttl: timedelta = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What the sender says of a file before its bytes. `length` None: told later. `metadata`: kept word for word."""
+
+    user_id: str
+    filename: str
+    content_type: str = ""
+    length: int | None = None
+    metadata: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One upload, as it stands. Immutable: `after(event)` gives the next one."""
+
+    id: str
+    declared: Declared
+    size_max: int
+    protocol: str
+    created_at: datetime
+    touched_at: datetime
+    offset: int = 0
+    state: State = State.OPEN
+    end: End | None = None
+
+    @property
+    def length(self) -> int | None:
+        """How many bytes there will be, if that is known."""
+        return self.declared.length
+
+    @property
+    def room(self) -> int:
+        """How many more bytes may be taken."""
+        return (self.size_max if self.length is None else self.length) - self.offset
+
+    @property
+    def is_full(self) -> bool:
+        """Every declared byte is there."""
+        return self.offset == self.length
+
+    def expires_at(self, ttl: timedelta) -> datetime:
+        """When the upload ends if nobody comes back to it."""
+        return self.touched_at + ttl
+
+    def overrun(self, count: int) -> BadInput:
+        """What is wrong with `count` bytes that do not fit."""
+        if self.length is None:
+            return TooLarge(size=self.offset + count, limit=self.size_max)
+        return LengthMismatch(received=self.offset + count, declared=self.length)
+
+    def check_open(self) -> None:
+        """Raise unless the upload still takes bytes."""
+        if self.end is not None:
+            raise Gone(kind="upload", id=self.id, how=self.end.value)
+        if self.state is not State.OPEN:
+            raise UploadClosed(upload_id=self.id, state=self.state.value)
+
+    def check_append(self, *, at: int, count: int = 0) -> None:
+        """Raise unless `count` bytes may be written at `at`, now."""
+        self.check_open()
+        if at != self.offset:
+            raise OffsetMismatch(expected=self.offset, given=at)
+        if count > self.room:
+            raise self.overrun(count)
+
+    def check_agrees(self, *, filename: str = "", content_type: str = "", length: int | None = None) -> None:
+        """Raise unless what is said again of the upload is what was said at first; what is left out agrees."""
+        said = (
+            ("filename", filename or self.declared.filename, self.declared.filename),
+            ("content_type", content_type or self.declared.content_type, self.declared.content_type),
+            ("size", self.length if length is None else length, self.length),
+        )
+        for field, now, before in said:
+            if now != before and before is not None:
+                raise BadField(field=field, problem=f"is {now} here, was {before} when the upload began")
+
+    def after(self, event: Event) -> Session:
+        """The session once `event` has happened; raises if it cannot happen now."""
+        try:
+            state = TRANSITIONS[self.state, type(event)]
+        except KeyError:
+            raise UploadClosed(upload_id=self.id, state=self.state.value) from None
+        match event:
+            case Appended(count):
+                self.check_append(at=self.offset, count=count)
+                return replace(self, offset=self.offset + count)
+            case LengthDeclared(length):
+                return self._with_length(length)
+            case Sealed():
+                if self.length not in {None, self.offset}:
+                    raise LengthMismatch(received=self.offset, declared=self.length or 0)
+                return replace(self, state=state, declared=replace(self.declared, length=self.offset))
+            case Aborted(how):
+                return replace(self, state=state, end=how)
+            case _:
+                return replace(self, state=state)
+
+    def _with_length(self, length: int) -> Session:
+        check_length(length, size_max=self.size_max)
+        if self.length not in {None, length}:
+            raise BadField(field="size", problem=f"is {length} here, was {self.length} when the upload began")
+        if length < self.offset:
+            raise LengthMismatch(received=self.offset, declared=length)
+        return replace(self, declared=replace(self.declared, length=length))
+
+
+def check_length(length: int | None, *, size_max: int) -> None:
+    """Raise unless an upload of `length` bytes may begin."""
+    if length is None:
+        return
+    if length < 0:
+        raise BadField(field="size", problem=f"must be 0 or more, is {length}")
+    if length > size_max:
+        raise TooLarge(size=length, limit=size_max)
+
+
+def diagram() -> str:
+    """The table above as Mermaid, for ARCHITECTURE.md."""
+    edges = [f"    {a.value} --> {b.value}: {event.__name__}" for (a, event), b in TRANSITIONS.items()]
+    return "\n".join(["stateDiagram-v2", f"    [*] --> {State.OPEN.value}", *edges])

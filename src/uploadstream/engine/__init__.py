@@ -1,0 +1,1 @@
+"""The acts: asyncio over the ports, asking the core and deciding nothing itself."""

@@ -1,0 +1,202 @@
+"""What the engine needs from the world.
+
+An adapter raises the errors of `core.errors`, never its product's own. `StorageUnavailable` and `CatalogUnavailable`
+may come from any method of their port; other errors are named where they can happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from uploadstream.core.files import Audit, File
+from uploadstream.core.pages import Position
+from uploadstream.core.session import Session
+from uploadstream.core.stats import DeletionStats
+
+Bytes = bytes | bytearray | memoryview
+
+
+class Clock(Protocol):
+    """The time and new ids: what differs from call to call."""
+
+    def now(self) -> datetime:
+        """The time of day, in UTC, to the microsecond."""
+        ...
+
+    def new_id(self) -> str:
+        """An id that nobody has had and nobody can guess (core/ids.py)."""
+        ...
+
+
+class Leases(Protocol):
+    """The right to write one upload, held by at most one request in all processes that share the storage."""
+
+    def hold(
+        self, key: str, *, let_go: Callable[[], None], patience_seconds: float = 0
+    ) -> AbstractAsyncContextManager[None]:
+        """Hold `key` inside the context; Busy if another does.
+
+        With patience, the holder is asked to let go (its `let_go` is called, in its own process) and the caller
+        waits so long at most. A holder whose process is dead holds nothing. `let_go` may be called at any time
+        inside the context, more than once, and must return at once.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A blob as the store has it."""
+
+    key: str
+    size: int
+    touched_at: datetime
+
+
+class Sink(Protocol):
+    """The end of a blob, open for appending by one writer."""
+
+    def write(self, views: Sequence[Bytes], count: int) -> Awaitable[None] | None:
+        """Append the `count` bytes of `views` in order.
+
+        None: it is done, and the views' memory may be reused. An awaitable: it is going on; the memory must stay as
+        it is, and nothing more be written, until that has finished. StorageFull and StorageUnavailable come from
+        the call or from the awaitable; a prefix of the bytes may then be stored.
+        """
+        ...
+
+    async def close(self, *, complete: bool) -> None:
+        """Let the blob go, with what was written, as durable as the store's policy says of whole or partial blobs.
+
+        To be called exactly once, when no write is going on. StorageUnavailable: nothing is known of durability.
+        """
+        ...
+
+
+class BlobStore(Protocol):
+    """Bytes by key. What is stored is the truth; the catalog only remembers it.
+
+    A key is an id made by the Clock. Nothing here guards against two writers: that is the lease's work.
+    """
+
+    async def append(self, key: str, *, at: int) -> Sink:
+        """Open `key` for writing at its end, `at`; a blob that is not there has its end at 0 and is made."""
+        ...
+
+    async def stat(self, key: str) -> Blob | None:
+        """The blob's size and the time of its last byte; None if there is none."""
+        ...
+
+    def read(self, key: str, *, start: int, stop: int, piece_size: int) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to `stop` in pieces; StorageUnavailable if they are not all there.
+
+        A blob removed while it is read goes on being readable to the reader that has begun.
+        """
+        ...
+
+    async def sync(self, key: str) -> None:
+        """Make the whole blob as durable as the policy says of complete ones."""
+        ...
+
+    async def remove(self, key: str) -> None:
+        """Remove the blob and its note; none is fine too."""
+        ...
+
+    async def set_note(self, key: str, note: bytes) -> None:
+        """Keep a few bytes beside an open blob. A note may be lost at any time; it is never another blob's."""
+        ...
+
+    async def note(self, key: str) -> bytes | None:
+        """The bytes kept by `set_note`, if they are still there."""
+        ...
+
+    async def drop_note(self, key: str) -> None:
+        """Forget the note; none is fine too."""
+        ...
+
+    def blobs(self) -> AsyncIterator[Blob]:
+        """Every blob, in no order; those that come or go meanwhile may be missed."""
+        ...
+
+    async def free(self) -> int | None:
+        """How many bytes there is room for; None if the store cannot say."""
+        ...
+
+    async def check(self) -> None:
+        """Raise StorageUnavailable unless bytes can be written now."""
+        ...
+
+
+class Catalog(Protocol):
+    """What is known of uploads, files and what happened to them.
+
+    Each method that writes is one transaction, durable when it returns. Rows come back as they were written.
+    """
+
+    async def create_upload(self, session: Session, audit: Audit) -> None:
+        """Remember a new upload."""
+        ...
+
+    async def upload(self, upload_id: str) -> Session | None:
+        """An upload that is open or ended without a file (offset 0: the store knows better); None if unknown."""
+        ...
+
+    async def declare_length(self, upload_id: str, length: int) -> None:
+        """Remember the length of an open upload."""
+        ...
+
+    async def end_upload(self, session: Session, audit: Audit) -> None:
+        """Remember that an upload has ended without a file (`session.end`); the row stays, to answer Gone."""
+        ...
+
+    async def publish(self, file: File, audit: Audit) -> File:
+        """Add the file, its audit row and its processing job, and drop its upload, all together.
+
+        Idempotent: if the file is there already, nothing changes and the one that is there is returned.
+        """
+        ...
+
+    async def uploads(self, user_id: str | None, *, after: Position | None, limit: int) -> Sequence[Session]:
+        """Open uploads, the newest first, of one user or of all (None), from behind `after` on."""
+        ...
+
+    async def file(self, file_id: str) -> File | None:
+        """A file, in use or in the trash."""
+        ...
+
+    async def files(
+        self, user_id: str | None, *, deleted: bool, after: Position | None, limit: int
+    ) -> Sequence[File]:
+        """Files in use, or those in the trash, the newest upload first, of one user or of all (None)."""
+        ...
+
+    async def set_deleted(self, file: File, audit: Audit) -> bool:
+        """Write `file.deleted_at` with its audit row; False, and nothing, if another did the same before."""
+        ...
+
+    async def audit(self, file_id: str, *, after: Position | None, limit: int) -> Sequence[tuple[Position, Audit]]:
+        """What happened to one upload or file, the oldest first; a Position is the row's own."""
+        ...
+
+    async def record(self, audit: Audit) -> None:
+        """Add a row to the trail that goes with no other change."""
+        ...
+
+    async def known(self, keys: Collection[str]) -> set[str]:
+        """Those of `keys` that an open upload or a file, in use or in the trash, has."""
+        ...
+
+    async def forget_ended(self, *, before: datetime, limit: int) -> int:
+        """Drop the rows of uploads that ended before that time; how many they were."""
+        ...
+
+    async def deletion_stats(self, user_id: str | None) -> DeletionStats:
+        """Deletions and restores of one user's files, or of everybody's."""
+        ...
+
+    async def check(self) -> None:
+        """Raise CatalogUnavailable unless it answers."""
+        ...

@@ -1,0 +1,1 @@
+"""Sockets: the HTTP and gRPC servers and the processes that hold them."""
