@@ -1,0 +1,169 @@
+"""A series: the same scenario for UploadStream and its peers in turn, A B A B, and what follows from it.
+
+Only servers of one series are compared, and each round's trials stand close together, so that a machine that is busier
+for a while slows all of them.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from rig.load import Transfer
+from rig.report import Trial, in_a_line, print_table, summary
+from rig.servers import Kind, kinds
+from rig.trial import Scenario, conduct
+
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 the point is that it is tmpfs; a fresh folder is made in it
+BLOCK_SIZE = 1 << 20
+ROOM_FACTOR = 1.2
+
+
+def size(text: str) -> int:
+    """Bytes, from text such as 256MiB."""
+    match = re.fullmatch(r"(\d+) ?([A-Za-z]*)", text)
+    if not match or match[2].upper() not in UNITS:
+        raise argparse.ArgumentTypeError(f"not a size: {text}")
+    return int(match[1]) * UNITS[match[2].upper()]
+
+
+def names(text: str) -> list[str]:
+    """What stands between commas."""
+    return [name for name in text.split(",") if name]
+
+
+def numbers(text: str) -> list[int]:
+    """The numbers between commas."""
+    return [int(number) for number in text.split(",")]
+
+
+def parser(direction: str) -> argparse.ArgumentParser:
+    """The options that benchmarks of both directions have."""
+    options = argparse.ArgumentParser(
+        description=f"Measures {direction}s of UploadStream and its peers in turn.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    options.add_argument("--size", type=size, default="1GiB", help="bytes each client moves")
+    options.add_argument("--clients", type=numbers, default="1,4", help="how many at once")
+    options.add_argument("--rounds", type=int, default=5, help="trials of each server")
+    options.add_argument("--protocols", type=names, default="tus,grpc", help="tus (HTTP GET on the way down), grpc")
+    options.add_argument("--subject", default="uploadstream", help="the server held against the peers")
+    options.add_argument(
+        "--peers", type=names, default="tusd,grpc-go", help="each measured where it speaks the protocol"
+    )
+    options.add_argument("--workers", type=int, help="processes of UploadStream; its own default if not given")
+    options.add_argument("--chunk-size", type=size, default="64KiB", help="bytes of one gRPC message")
+    options.add_argument(
+        "--grpc-client", choices=["frames", "grpc-go"], default="frames", help="own frames, or the library"
+    )
+    options.add_argument(
+        "--fsync", action="store_true", help="with data on disk before success is said, where both can"
+    )
+    options.add_argument("--dir", type=Path, help="where servers store; a fresh folder on tmpfs if there is room")
+    options.add_argument("--json", type=Path, help="also write everything here")
+    return options
+
+
+def run_series(direction: str, arguments: Sequence[str] | None = None) -> int:
+    """The whole program; returns its exit status."""
+    options = parser(direction).parse_args(arguments)
+    room = int(options.size * (1 + (max(options.clients) if direction == "upload" else 1)) * ROOM_FACTOR)
+    known = kinds(workers=options.workers)
+    trials: list[Trial] = []
+    with work_folder(options.dir, room) as folder:
+        source = random_file(folder / "source", options.size)
+        for protocol in options.protocols:
+            contenders = compared(known, [options.subject, *options.peers], protocol, fsync=options.fsync)
+            transfer = Transfer(
+                protocol, options.size, source, chunk_size=options.chunk_size, grpc_client=options.grpc_client
+            )
+            for clients in options.clients:
+                scenario = Scenario(direction, clients, transfer, options.fsync)
+                rows = list(taken_in_turn(contenders, scenario, options.rounds, folder))
+                print_table(rows, contenders, scenario)
+                trials += rows
+    if options.json:
+        options.json.write_text(json.dumps(report(direction, options, trials, known), indent=1) + "\n")
+    return 0
+
+
+@contextmanager
+def work_folder(chosen: Path | None, room: int) -> Iterator[Path]:
+    """A fresh folder, on tmpfs if nothing else was chosen and memory suffices."""
+    parent = chosen
+    if parent is None and SHARED_MEMORY.is_dir():
+        free = min(shutil.disk_usage(SHARED_MEMORY).free, available_memory())
+        parent = SHARED_MEMORY if free > room else None
+    with tempfile.TemporaryDirectory(prefix="uploadstream-bench-", dir=parent) as folder:
+        free = shutil.disk_usage(folder).free
+        if free < room:
+            sys.exit(f"{folder} has room for {free} bytes, {room} are needed: choose another --dir or a smaller --size")
+        yield Path(folder)
+
+
+def available_memory() -> int:
+    """MemAvailable of /proc/meminfo."""
+    match = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())
+    return int(match[1]) * 1024 if match else 0
+
+
+def random_file(path: Path, count: int) -> Path:
+    """A file of bytes that do not compress and are the same in every run."""
+    source = random.Random(1)
+    with path.open("wb") as file:
+        for at in range(0, count, BLOCK_SIZE):
+            file.write(source.randbytes(min(BLOCK_SIZE, count - at)))
+    return path
+
+
+def compared(known: dict[str, Kind], wanted: list[str], protocol: str, *, fsync: bool) -> list[tuple[str, Kind]]:
+    """Who takes part: all who speak the protocol and keep data as asked. A server may be held against itself."""
+    contenders: list[tuple[str, Kind]] = []
+    for name in wanted:
+        if name not in known:
+            sys.exit(f"{name} is not known; known are {', '.join(known)}")
+        kind = known[name]
+        if protocol not in kind.protocols:
+            continue
+        if fsync not in kind.durability:
+            print(f"{name} has no fsync and is left out: only servers with the same durability are compared")
+            continue
+        again = any(label == name for label, _ in contenders)
+        contenders.append((f"{name} again" if again else name, kind))
+    return contenders
+
+
+def taken_in_turn(contenders: list[tuple[str, Kind]], scenario: Scenario, rounds: int, folder: Path) -> Iterator[Trial]:
+    """A B A B …, with a line for each trial."""
+    for number in range(1, rounds + 1):
+        for name, kind in contenders:
+            figures = conduct(kind, scenario, folder / "server")
+            print(f"  round {number} {name:18} {in_a_line(figures)}", flush=True)
+            yield Trial(name, scenario.transfer.protocol, scenario.clients, number, figures)
+
+
+def report(
+    direction: str, options: argparse.Namespace, trials: list[Trial], known: dict[str, Kind]
+) -> dict[str, object]:
+    """Everything, for a program to read."""
+    return {
+        "direction": direction,
+        "size": options.size,
+        "rounds": options.rounds,
+        "chunk_size": options.chunk_size,
+        "grpc_client": options.grpc_client,
+        "durability": {name: kind.durability.get(options.fsync) for name, kind in known.items()},
+        "machine": {"cores": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()},
+        "trials": [asdict(trial) for trial in trials],
+        "summary": summary(trials, options.subject),
+    }

@@ -1,0 +1,9 @@
+#!/usr/bin/env python3
+"""Uploads to UploadStream, tusd and a grpc-go server in turn: throughput, CPU per GB, memory. See README.md."""
+
+import sys
+
+from rig.series import run_series
+
+if __name__ == "__main__":
+    sys.exit(run_series("upload"))
