@@ -8,43 +8,18 @@ import argparse
 import json
 import os
 import platform
-import random
-import re
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from rig.load import Transfer
+from rig.options import names, numbers, random_file, size, work_folder
 from rig.report import Trial, in_a_line, print_table, summary
 from rig.servers import Kind, kinds
 from rig.trial import Scenario, conduct
 
-UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 the point is that it is tmpfs; a fresh folder is made in it
-BLOCK_SIZE = 1 << 20
 ROOM_FACTOR = 1.2
-
-
-def size(text: str) -> int:
-    """Bytes, from text such as 256MiB."""
-    match = re.fullmatch(r"(\d+) ?([A-Za-z]*)", text)
-    if not match or match[2].upper() not in UNITS:
-        raise argparse.ArgumentTypeError(f"not a size: {text}")
-    return int(match[1]) * UNITS[match[2].upper()]
-
-
-def names(text: str) -> list[str]:
-    """What stands between commas."""
-    return [name for name in text.split(",") if name]
-
-
-def numbers(text: str) -> list[int]:
-    """The numbers between commas."""
-    return [int(number) for number in text.split(",")]
 
 
 def parser(direction: str) -> argparse.ArgumentParser:
@@ -59,7 +34,7 @@ def parser(direction: str) -> argparse.ArgumentParser:
     options.add_argument("--protocols", type=names, default="tus,grpc", help="tus (HTTP GET on the way down), grpc")
     options.add_argument("--subject", default="uploadstream", help="the server held against the peers")
     options.add_argument(
-        "--peers", type=names, default="tusd,grpc-go", help="each measured where it speaks the protocol"
+        "--peers", type=names, default="tusd,grpc-go", help="each measured where it speaks the protocol; may be empty"
     )
     options.add_argument("--workers", type=int, help="processes of UploadStream; its own default if not given")
     options.add_argument("--chunk-size", type=size, default="64KiB", help="bytes of one gRPC message")
@@ -77,7 +52,7 @@ def parser(direction: str) -> argparse.ArgumentParser:
 def run_series(direction: str, arguments: Sequence[str] | None = None) -> int:
     """The whole program; returns its exit status."""
     options = parser(direction).parse_args(arguments)
-    room = int(options.size * (1 + (max(options.clients) if direction == "upload" else 1)) * ROOM_FACTOR)
+    room = int(options.size * (1 + max(options.clients)) * ROOM_FACTOR)
     known = kinds(workers=options.workers)
     trials: list[Trial] = []
     with work_folder(options.dir, room) as folder:
@@ -95,35 +70,6 @@ def run_series(direction: str, arguments: Sequence[str] | None = None) -> int:
     if options.json:
         options.json.write_text(json.dumps(report(direction, options, trials, known), indent=1) + "\n")
     return 0
-
-
-@contextmanager
-def work_folder(chosen: Path | None, room: int) -> Iterator[Path]:
-    """A fresh folder, on tmpfs if nothing else was chosen and memory suffices."""
-    parent = chosen
-    if parent is None and SHARED_MEMORY.is_dir():
-        free = min(shutil.disk_usage(SHARED_MEMORY).free, available_memory())
-        parent = SHARED_MEMORY if free > room else None
-    with tempfile.TemporaryDirectory(prefix="uploadstream-bench-", dir=parent) as folder:
-        free = shutil.disk_usage(folder).free
-        if free < room:
-            sys.exit(f"{folder} has room for {free} bytes, {room} are needed: choose another --dir or a smaller --size")
-        yield Path(folder)
-
-
-def available_memory() -> int:
-    """MemAvailable of /proc/meminfo."""
-    match = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())
-    return int(match[1]) * 1024 if match else 0
-
-
-def random_file(path: Path, count: int) -> Path:
-    """A file of bytes that do not compress and are the same in every run."""
-    source = random.Random(1)
-    with path.open("wb") as file:
-        for at in range(0, count, BLOCK_SIZE):
-            file.write(source.randbytes(min(BLOCK_SIZE, count - at)))
-    return path
 
 
 def compared(known: dict[str, Kind], wanted: list[str], protocol: str, *, fsync: bool) -> list[tuple[str, Kind]]:

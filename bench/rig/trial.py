@@ -52,8 +52,8 @@ def conduct(kind: Kind, scenario: Scenario, folder: Path) -> Figures:
         check(server, scenario.transfer, folder)
         transfers = [scenario.transfer] * scenario.clients
         if scenario.direction == "download":
-            uploaded = run(server, [scenario.transfer])
-            transfers = [scenario.transfer.back(uploaded.file_ids[0])] * scenario.clients
+            # a file for each: tusd lets one reader at a time have a file
+            transfers = [scenario.transfer.back(file_id) for file_id in run(server, transfers).file_ids]
         time.sleep(SETTLE_SECONDS)
         return measured(server, transfers)
 
