@@ -167,9 +167,7 @@ class Catalog(Protocol):
         """A file, in use or in the trash."""
         ...
 
-    async def files(
-        self, user_id: str | None, *, deleted: bool, after: Position | None, limit: int
-    ) -> Sequence[File]:
+    async def files(self, user_id: str | None, *, deleted: bool, after: Position | None, limit: int) -> Sequence[File]:
         """Files in use, or those in the trash, the newest upload first, of one user or of all (None)."""
         ...
 
@@ -200,3 +198,13 @@ class Catalog(Protocol):
     async def check(self) -> None:
         """Raise CatalogUnavailable unless it answers."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """One of each: the world that an engine lives in."""
+
+    catalog: Catalog
+    blobs: BlobStore
+    leases: Leases
+    clock: Clock

@@ -7,8 +7,9 @@
     │   ├── TooLarge             the whole file is over the limit
     │   ├── ChunkTooLarge        one message is over the limit
     │   ├── LengthMismatch       more, or fewer, bytes than declared
-    │   ├── TypeMismatch         the content is not what was declared
-    │   └── TypeNotAllowed       the content is of a kind that is not taken here
+    │   └── ContentRefused       these bytes will never be taken; the upload is over
+    │       ├── TypeMismatch     the content is not what was declared
+    │       └── TypeNotAllowed   the content is of a kind that is not taken here
     ├── OffsetMismatch           bytes for another place than the next
     ├── UploadClosed             the upload takes no bytes any more
     ├── ChecksumMismatch         bytes changed on their way
@@ -46,10 +47,7 @@ class Refusal(Exception):
     def numbers(self) -> dict[str, str]:
         """The error's attributes as text, for details that machines read."""
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return {
-            name: ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            for name, value in values
-        }
+        return {name: ", ".join(map(str, value)) if isinstance(value, tuple) else str(value) for name, value in values}
 
 
 @dataclass(eq=False)
@@ -118,7 +116,14 @@ class LengthMismatch(BadInput):
 
 
 @dataclass(eq=False)
-class TypeMismatch(BadInput):
+class ContentRefused(BadInput):
+    """The content itself is what is wrong: no later request can mend it, so the upload ends."""
+
+    reason: ClassVar[str] = "CONTENT_REFUSED"
+
+
+@dataclass(eq=False)
+class TypeMismatch(ContentRefused):
     """The magic bytes are those of `detected`."""
 
     declared: str
@@ -130,7 +135,7 @@ class TypeMismatch(BadInput):
 
 
 @dataclass(eq=False)
-class TypeNotAllowed(BadInput):
+class TypeNotAllowed(ContentRefused):
     """Content of this kind is not taken here."""
 
     detected: str

@@ -110,15 +110,15 @@ def audit_of(file_id: str, action: Action, caller: Caller, *, at: datetime, **de
     return Audit(file_id, action, caller.name, at, caller.protocol, caller.address, details)
 
 
-def visible_file(found: File | None, caller: Caller, *, id: str) -> File:
+def visible_file(found: File | None, caller: Caller, *, file_id: str) -> File:
     """`found` if there is one and `caller` may see it; another's is as unknown."""
     if found is None or not caller.may_see(found.user_id):
-        raise NotFound(kind="file", id=id)
+        raise NotFound(kind="file", id=file_id)
     return found
 
 
-def visible_upload(found: Session | None, caller: Caller, *, id: str) -> Session:
+def visible_upload(found: Session | None, caller: Caller, *, file_id: str) -> Session:
     """`found` if there is one and `caller` may see it; another's is as unknown."""
     if found is None or not caller.may_see(found.declared.user_id):
-        raise NotFound(kind="upload", id=id)
+        raise NotFound(kind="file", id=file_id)
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-UNITS: Final = {
+UNITS: Final[dict[str, int]] = {
     "B": 1,
     "KB": 10**3,
     "MB": 10**6,
@@ -34,7 +34,7 @@ def parse_size(text: str) -> int:
         message = f"{text!r} is not a size; write a number and one of {', '.join(UNITS)}"
         raise ValueError(message)
     whole, _, fraction = match[1].partition(".")
-    size = int(whole) * factor + int(fraction or 0) * factor // 10 ** len(fraction)
+    size = int(whole) * factor + int(fraction or 0) * factor // int(10 ** len(fraction))
     if size >= _EIB:
         message = f"{text!r} is too large a size"
         raise ValueError(message)

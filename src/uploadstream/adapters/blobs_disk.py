@@ -1,0 +1,279 @@
+"""Blobs as plain files: `blobs/4f/4f1c….` under one directory, which are appended to and never moved.
+
+A path is made of a key's hexadecimal digits only. Blocking calls run on the loop while the disk answers at once and in
+threads when it does not (see `Pace`); what is known to block (fsync, walks) always runs in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import errno
+import os
+import re
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+from uploadstream.adapters.disk_io import Pace, read_now, start_writeback, write_all
+from uploadstream.core.errors import OffsetMismatch, StorageFull, StorageUnavailable
+from uploadstream.core.sizes import MIB
+from uploadstream.ports import Blob, Bytes, Sink
+
+WRITEBACK_EVERY: Final = 8 * MIB
+# Space that uploads never take: the catalog lives on the same disk.
+RESERVE: Final = 16 * MIB
+
+_KEY: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+_NOTE_SUFFIX: Final = ".note"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Fsync(enum.StrEnum):
+    """What is on the disk, and not only in its cache, before success is said."""
+
+    NEVER = "never"
+    COMPLETE = "complete"  # whole files
+    CHUNK = "chunk"  # and everything that was accepted of partial ones
+
+
+class DiskBlobs:
+    """The blob store of one machine, or of several processes on it."""
+
+    def __init__(self, root: Path, *, fsync: Fsync = Fsync.COMPLETE, threads: int = 8) -> None:
+        self.fsync: Final = fsync
+        self.pace: Final = Pace()
+        self._read_pace = Pace()
+        self._knows_cache = True
+        self._root = root
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="disk")
+        with translated():
+            for shard in range(256):
+                (root / f"{shard:02x}").mkdir(parents=True, exist_ok=True)
+
+    def close(self) -> None:
+        """Let running work end."""
+        self._threads.shutdown(wait=True)
+
+    def path(self, key: str) -> Path:
+        """The file of a key; a key is never a user's text."""
+        if not _KEY.fullmatch(key):
+            message = f"not a key: {key!r}"
+            raise ValueError(message)
+        return self._root / key[:2] / key
+
+    def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+        """Run blocking work in one of the store's threads, its errors translated."""
+
+        def run() -> T:
+            with translated():
+                return work(*args, **kwargs)
+
+        return asyncio.get_running_loop().run_in_executor(self._threads, run)
+
+    async def append(self, key: str, *, at: int) -> Sink:
+        """See ports.BlobStore."""
+        with translated():
+            fd = os.open(self.path(key), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            size = os.fstat(fd).st_size
+        if size != at:
+            os.close(fd)
+            raise OffsetMismatch(expected=size, given=at)
+        return DiskSink(self, fd, self.path(key).parent, at=at)
+
+    async def stat(self, key: str) -> Blob | None:
+        """See ports.BlobStore."""
+        with translated():
+            try:
+                found = self.path(key).stat()
+            except FileNotFoundError:
+                return None
+        return _blob(key, found)
+
+    async def read(self, key: str, *, start: int, stop: int, piece_size: int) -> AsyncIterator[bytes]:
+        """See ports.BlobStore."""
+        with translated():
+            fd = os.open(self.path(key), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            buffer = memoryview(bytearray(min(piece_size, max(0, stop - start))))
+            while start < stop:
+                count = await self._read_into(fd, buffer[: stop - start], start)
+                if not count:
+                    raise StorageUnavailable
+                yield bytes(buffer[:count])
+                start += count
+        finally:
+            os.close(fd)
+
+    async def _read_into(self, fd: int, buffer: memoryview, at: int) -> int:
+        """On the loop while the bytes are in memory, or, where that is not known, while the disk is quick."""
+        pace = self._read_pace
+        if self._knows_cache:
+            try:
+                with translated():
+                    count = read_now(fd, buffer, at)
+            except StorageUnavailable as error:
+                if getattr(error.__cause__, "errno", None) != errno.EOPNOTSUPP:
+                    raise
+                self._knows_cache = False
+            else:
+                return await self.in_thread(os.preadv, fd, [buffer], at) if count is None else count
+        if pace.is_slow:
+            return await self.in_thread(pace.timed, os.preadv, fd, [buffer], at)
+        with translated():
+            return pace.timed(os.preadv, fd, [buffer], at)
+
+    async def sync(self, key: str) -> None:
+        """See ports.BlobStore."""
+        if self.fsync is not Fsync.NEVER:
+            await self.in_thread(self._sync, self.path(key))
+
+    def _sync(self, path: Path) -> None:
+        for each in (path, path.parent):
+            with suppress(FileNotFoundError), opened(each) as fd:
+                os.fsync(fd)
+
+    async def remove(self, key: str) -> None:
+        """See ports.BlobStore."""
+        path = self.path(key)
+        await self.in_thread(_unlink, path, path.with_name(key + _NOTE_SUFFIX))
+
+    async def set_note(self, key: str, note: bytes) -> None:
+        """See ports.BlobStore."""
+        path = self.path(key)
+        await self.in_thread(_replace, path.with_name(key + _NOTE_SUFFIX), note)
+
+    async def note(self, key: str) -> bytes | None:
+        """See ports.BlobStore."""
+        with translated():
+            try:
+                return self.path(key).with_name(key + _NOTE_SUFFIX).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    async def drop_note(self, key: str) -> None:
+        """See ports.BlobStore."""
+        with translated(), suppress(FileNotFoundError):
+            self.path(key).with_name(key + _NOTE_SUFFIX).unlink()
+
+    async def blobs(self) -> AsyncIterator[Blob]:
+        """See ports.BlobStore."""
+        for shard in range(256):
+            for blob in await self.in_thread(_scan, self._root / f"{shard:02x}"):
+                yield blob
+
+    async def free(self) -> int | None:
+        """See ports.BlobStore."""
+        with translated():
+            room = os.statvfs(self._root)
+        return max(0, room.f_bavail * room.f_frsize - RESERVE)
+
+    async def check(self) -> None:
+        """See ports.BlobStore."""
+        await self.in_thread(_replace, self._root / f"check.{os.getpid()}", b"ok")
+
+
+class DiskSink:
+    """One blob, open for appending."""
+
+    def __init__(self, store: DiskBlobs, fd: int, directory: Path, *, at: int) -> None:
+        self._store = store
+        self._fd = fd
+        self._directory = directory
+        self._end = at
+        self._written_back = at
+        self._writing_back: asyncio.Future[None] | None = None
+
+    def write(self, views: Sequence[Bytes], count: int) -> Awaitable[None] | None:
+        """See ports.Sink."""
+        at = self._end
+        self._end += count
+        pace = self._store.pace
+        if self._end - self._written_back >= WRITEBACK_EVERY and self._store.fsync is not Fsync.NEVER:
+            self._start_writeback(at)
+        if pace.is_slow:
+            return self._store.in_thread(pace.timed, write_all, self._fd, views, at)
+        with translated():
+            pace.timed(write_all, self._fd, views, at)
+        return None
+
+    def _start_writeback(self, stop: int) -> None:
+        """Let the kernel begin to write what is complete, so that the sync at the end is short."""
+        if self._writing_back is not None and not self._writing_back.done():
+            return
+        start, self._written_back = self._written_back, stop
+        self._writing_back = self._store.in_thread(start_writeback, self._fd, start, stop - start)
+
+    async def close(self, *, complete: bool) -> None:
+        """See ports.Sink."""
+        policy = self._store.fsync
+        try:
+            if self._writing_back is not None:
+                await asyncio.wait([self._writing_back])
+            if policy is Fsync.CHUNK or (complete and policy is Fsync.COMPLETE):
+                await self._store.in_thread(self._sync)
+        finally:
+            os.close(self._fd)
+
+    def _sync(self) -> None:
+        os.fsync(self._fd)
+        with opened(self._directory) as fd:  # the name too
+            os.fsync(fd)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """The operating system's errors as the port's."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise StorageFull(free=0) from error
+        raise StorageUnavailable from error
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """A file or directory, open for what needs only a descriptor."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _blob(key: str, found: os.stat_result) -> Blob:
+    return Blob(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+
+
+def _unlink(*paths: Path) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a small file whole or not at all; how durable it is does not matter."""
+    new = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        new.write_bytes(content)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _scan(directory: Path) -> list[Blob]:
+    found = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if _KEY.fullmatch(entry.name):
+                with suppress(FileNotFoundError):
+                    status = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(status.st_mode):
+                        found.append(_blob(entry.name, status))
+    return found

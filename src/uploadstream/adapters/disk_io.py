@@ -1,0 +1,89 @@
+"""System calls of the byte path that the standard library lacks or leaves unfinished, and when to leave the loop.
+
+Measured on 2 cores, 1 GiB, one client: `pwrite` on the loop costs 0.62 CPU seconds a GB, in a thread 0.86. But a write
+that waits for the disk would hold up every other client. So writes stay on the loop until one takes long, then
+go to threads until a row of them was quick.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Final, ParamSpec, TypeVar
+
+from uploadstream.ports import Bytes
+
+SLOW_SECONDS: Final = 0.010
+QUICK_IN_A_ROW: Final = 16
+IOV_MAX: Final = 1024
+_SYNC_FILE_RANGE_WRITE: Final = 2
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Pace:
+    """Whether the disk answers at once."""
+
+    def __init__(self) -> None:
+        self._quick_needed = 0
+
+    @property
+    def is_slow(self) -> bool:
+        """The next write should not be waited for on the loop."""
+        return self._quick_needed > 0
+
+    def timed(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do the work, and learn from how long it took."""
+        start = perf_counter()
+        result = work(*args, **kwargs)
+        if perf_counter() - start >= SLOW_SECONDS:
+            self._quick_needed = QUICK_IN_A_ROW
+        elif self._quick_needed:
+            self._quick_needed -= 1
+        return result
+
+
+def write_all(fd: int, views: Sequence[Bytes], at: int) -> None:
+    """Write every byte of `views` from `at` on; OSError after a prefix if the system takes no more."""
+    for first in range(0, len(views), IOV_MAX):
+        group = views[first : first + IOV_MAX]
+        wanted = sum(map(len, group))
+        done = os.pwritev(fd, group, at)
+        if done < wanted:
+            rest = memoryview(b"".join(group))[done:]
+            while rest:
+                count = os.pwrite(fd, rest, at + done)
+                rest, done = rest[count:], done + count
+        at += wanted
+
+
+def read_now(fd: int, buffer: memoryview, at: int) -> int | None:
+    """Fill `buffer` with what is in memory (preadv2(2), RWF_NOWAIT); None if that would wait for the disk.
+
+    OSError with EOPNOTSUPP where the filesystem cannot tell (tmpfs).
+    """
+    try:
+        return os.preadv(fd, [buffer], at, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return None
+
+
+def _load_sync_file_range() -> Callable[[int, int, int, int], int] | None:
+    try:
+        function = ctypes.CDLL(None, use_errno=True).sync_file_range
+    except (OSError, AttributeError):
+        return None
+    function.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+    return function
+
+
+_sync_file_range: Final = _load_sync_file_range()
+
+
+def start_writeback(fd: int, start: int, count: int) -> None:
+    """Ask the kernel to begin writing a range (sync_file_range(2), WRITE); a hint, whose failure changes nothing."""
+    if _sync_file_range is not None:
+        _sync_file_range(fd, start, count, _SYNC_FILE_RANGE_WRITE)

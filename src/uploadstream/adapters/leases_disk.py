@@ -1,0 +1,120 @@
+"""Leases among the processes that share a data directory on one machine.
+
+Each key is one byte of the file `leases`, at a place computed from the key, locked by fcntl's open-file-description
+locks: the kernel frees it when its holder dies, and nothing is left behind. To ask a holder to let go, its key is
+written to the pipes of all processes (`leases.d/PID-….pipe`); the one that holds it listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final, Self
+
+from uploadstream.core.errors import Busy, StorageUnavailable
+
+# struct flock on 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid
+_FLOCK: Final = struct.Struct("hhqqi4x")
+_RETRY_SECONDS: Final = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05)
+
+
+class DiskLeases:
+    """The leases of one process. Opened once a process; keep it until the process ends."""
+
+    def __init__(self, root: Path) -> None:
+        self._pipes = root / "leases.d"
+        self._held: dict[str, Callable[[], None]] = {}
+        try:
+            self._pipes.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(root / "leases", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            raise StorageUnavailable from error
+        self._pipe = self._pipes / f"{os.getpid()}-{secrets.token_hex(4)}.pipe"
+        self._inbox = -1
+
+    def listen(self) -> Self:
+        """Hear other processes ask for what this one holds; needs the running loop."""
+        os.mkfifo(self._pipe, 0o640)
+        # also open for writing, so that the pipe never comes to its end
+        self._inbox = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        asyncio.get_running_loop().add_reader(self._inbox, self._hear)
+        return self
+
+    def close(self) -> None:
+        """Stop listening, and let everything go."""
+        if self._inbox >= 0:
+            asyncio.get_running_loop().remove_reader(self._inbox)
+            os.close(self._inbox)
+            self._pipe.unlink(missing_ok=True)
+            self._inbox = -1
+        os.close(self._fd)
+
+    @asynccontextmanager
+    async def hold(self, key: str, *, let_go: Callable[[], None], patience_seconds: float = 0) -> AsyncIterator[None]:
+        """See ports.Leases."""
+        if not self._take(key):
+            await self._wait(key, patience_seconds)
+        self._held[key] = let_go
+        try:
+            yield
+        finally:
+            del self._held[key]
+            self._lock(key, fcntl.F_UNLCK)
+
+    def _take(self, key: str) -> bool:
+        # the kernel knows the process, not its tasks
+        return key not in self._held and self._lock(key, fcntl.F_WRLCK)
+
+    async def _wait(self, key: str, patience_seconds: float) -> None:
+        """Ask the holder again and again, in case it had not listened yet, until the key is free."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience_seconds
+        tries = 0
+        while loop.time() < deadline:
+            self._ask(key)
+            await asyncio.sleep(_RETRY_SECONDS[min(tries, len(_RETRY_SECONDS) - 1)])
+            tries += 1
+            if self._take(key):
+                return
+        raise Busy(upload_id=key)
+
+    def _lock(self, key: str, kind: int) -> bool:
+        place = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest()) >> 2
+        try:
+            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, place, 1, 0))
+        except OSError as error:
+            if error.errno in {errno.EAGAIN, errno.EACCES}:
+                return False
+            raise StorageUnavailable from error
+        return True
+
+    def _ask(self, key: str) -> None:
+        holder = self._held.get(key)
+        if holder is not None:
+            holder()
+            return
+        for pipe in self._pipes.glob("*.pipe"):
+            try:
+                fd = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # its process is dead
+                    pipe.unlink(missing_ok=True)
+                continue
+            with suppress(BlockingIOError, BrokenPipeError):
+                os.write(fd, key.encode() + b"\n")
+            os.close(fd)
+
+    def _hear(self) -> None:
+        with suppress(BlockingIOError):
+            for key in os.read(self._inbox, 1 << 16).decode(errors="replace").splitlines():
+                holder = self._held.get(key)
+                if holder is not None:
+                    holder()

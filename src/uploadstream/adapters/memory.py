@@ -1,0 +1,133 @@
+"""Blobs and leases in dicts, for tests and first looks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from uploadstream.core.errors import Busy, OffsetMismatch, StorageUnavailable
+from uploadstream.ports import Blob, Bytes, Clock, Sink
+
+
+class MemoryBlobs:
+    """Every blob is a bytearray."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.content: dict[str, bytearray] = {}
+        self._touched: dict[str, datetime] = {}
+        self._notes: dict[str, bytes] = {}
+
+    async def append(self, key: str, *, at: int) -> Sink:
+        """See ports.BlobStore."""
+        content = self.content.setdefault(key, bytearray())
+        self._touched.setdefault(key, self._clock.now())
+        if len(content) != at:
+            raise OffsetMismatch(expected=len(content), given=at)
+        return MemorySink(self, key)
+
+    async def stat(self, key: str) -> Blob | None:
+        """See ports.BlobStore."""
+        if key not in self.content:
+            return None
+        return Blob(key, len(self.content[key]), self._touched[key])
+
+    async def read(self, key: str, *, start: int, stop: int, piece_size: int) -> AsyncIterator[bytes]:
+        """See ports.BlobStore."""
+        content = self.content.get(key)
+        if content is None:
+            raise StorageUnavailable
+        for begin in range(start, stop, piece_size):
+            wanted = min(piece_size, stop - begin)
+            piece = bytes(content[begin : begin + wanted])
+            if len(piece) < wanted:
+                raise StorageUnavailable
+            yield piece
+            await asyncio.sleep(0)
+
+    async def sync(self, key: str) -> None:
+        """See ports.BlobStore."""
+
+    async def remove(self, key: str) -> None:
+        """See ports.BlobStore."""
+        self.content.pop(key, None)
+        self._touched.pop(key, None)
+        self._notes.pop(key, None)
+
+    async def set_note(self, key: str, note: bytes) -> None:
+        """See ports.BlobStore."""
+        self._notes[key] = note
+
+    async def note(self, key: str) -> bytes | None:
+        """See ports.BlobStore."""
+        return self._notes.get(key)
+
+    async def drop_note(self, key: str) -> None:
+        """See ports.BlobStore."""
+        self._notes.pop(key, None)
+
+    async def blobs(self) -> AsyncIterator[Blob]:
+        """See ports.BlobStore."""
+        for key in list(self.content):
+            blob = await self.stat(key)
+            if blob is not None:
+                yield blob
+
+    async def free(self) -> int | None:
+        """See ports.BlobStore."""
+        return None
+
+    async def check(self) -> None:
+        """See ports.BlobStore."""
+
+    def touch(self, key: str) -> None:
+        """The blob has got bytes."""
+        self._touched[key] = self._clock.now()
+
+
+class MemorySink:
+    """The end of a bytearray."""
+
+    def __init__(self, store: MemoryBlobs, key: str) -> None:
+        self._store, self._key = store, key
+
+    def write(self, views: Sequence[Bytes], count: int) -> None:
+        """See ports.Sink."""
+        content = self._store.content.setdefault(self._key, bytearray())
+        for view in views:
+            content += view
+        if sum(map(len, views)) != count:
+            message = f"told {count} bytes"
+            raise ValueError(message)
+        self._store.touch(self._key)
+
+    async def close(self, *, complete: bool) -> None:
+        """See ports.Sink."""
+
+
+class MemoryLeases:
+    """Leases within one process."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Callable[[], None]] = {}
+        self._freed = asyncio.Event()
+
+    @asynccontextmanager
+    async def hold(self, key: str, *, let_go: Callable[[], None], patience_seconds: float = 0) -> AsyncIterator[None]:
+        """See ports.Leases."""
+        try:
+            async with asyncio.timeout(patience_seconds):
+                while key in self._held:
+                    self._held[key]()
+                    self._freed.clear()
+                    await self._freed.wait()
+        except TimeoutError:
+            raise Busy(upload_id=key) from None
+        self._held[key] = let_go
+        try:
+            yield
+        finally:
+            del self._held[key]
+            self._freed.set()

@@ -1,0 +1,55 @@
+"""Bytes out of the store: whole files, ranges, and uploads that are still being written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+from uploadstream.core.access import Caller
+from uploadstream.core.files import File, visible_file
+from uploadstream.core.ids import check_id
+from uploadstream.engine.uploads import Uploaded, Uploads
+from uploadstream.ports import BlobStore, Catalog, Ports
+
+FOLLOW_SECONDS: Final = 0.1
+
+
+class Downloads:
+    """Every protocol's way to read."""
+
+    def __init__(self, ports: Ports, uploads: Uploads) -> None:
+        self._catalog: Catalog = ports.catalog
+        self._blobs: BlobStore = ports.blobs
+        self._uploads = uploads
+
+    async def open(self, file_id: str, caller: Caller) -> File:
+        """The file to be read. NotFound, Gone."""
+        check_id(file_id, kind="file")
+        file = visible_file(await self._catalog.file(file_id), caller, file_id=file_id)
+        file.check_present()
+        return file
+
+    def read(self, file: File, *, start: int, stop: int, piece_size: int) -> AsyncIterator[bytes]:
+        """Its bytes from `start` up to `stop`, in pieces."""
+        return self._blobs.read(file.id, start=start, stop=stop, piece_size=piece_size)
+
+    async def open_or_follow(self, file_id: str, caller: Caller) -> Uploaded:
+        """The file, or the open upload that may become it. NotFound, Gone."""
+        return await self._uploads.status(file_id, caller)
+
+    async def follow(
+        self, upload_id: str, caller: Caller, *, start: int, stop: int | None, piece_size: int
+    ) -> AsyncIterator[bytes]:
+        """The bytes from `start` on as they arrive, until `stop` or the file's end. Gone if there will be no file."""
+        while True:
+            found = await self._uploads.status(upload_id, caller)
+            end = found.session.offset if stop is None else min(stop, found.session.offset)
+            if start < end:
+                async for piece in self._blobs.read(upload_id, start=start, stop=end, piece_size=piece_size):
+                    start += len(piece)
+                    yield piece
+            elif found.file is not None or start == stop:
+                return
+            else:
+                await asyncio.sleep(FOLLOW_SECONDS)

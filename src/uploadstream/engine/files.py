@@ -1,0 +1,78 @@
+"""Finished files: list, describe, delete softly, restore, and what happened to them."""
+
+from __future__ import annotations
+
+from uploadstream.core.access import Caller
+from uploadstream.core.errors import Gone
+from uploadstream.core.files import Action, Audit, File, audit_of, visible_file, visible_upload
+from uploadstream.core.ids import check_id
+from uploadstream.core.pages import Page, Position, check_page_size, page_of, read_token
+from uploadstream.core.stats import DeletionStats
+from uploadstream.ports import BlobStore, Catalog, Clock, Ports
+
+
+class Files:
+    """Every protocol's way to what is stored, but for its bytes."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._catalog: Catalog = ports.catalog
+        self._blobs: BlobStore = ports.blobs
+        self._clock: Clock = ports.clock
+
+    async def list(
+        self, caller: Caller, *, deleted: bool = False, page_size: int = 0, page_token: str = ""
+    ) -> Page[File]:
+        """The caller's files in use, or those in the trash, the newest upload first. BadField."""
+        size = check_page_size(page_size)
+        after = read_token(page_token)
+        rows = await self._catalog.files(caller.name, deleted=deleted, after=after, limit=size + 1)
+        return page_of(rows, size=size, place=lambda row: Position(row.uploaded_at, row.id))
+
+    async def describe(self, file_id: str, caller: Caller) -> File:
+        """The file, if it is in use. NotFound, Gone."""
+        file = await self._any(file_id, caller)
+        file.check_present()
+        return file
+
+    async def delete(self, file_id: str, caller: Caller) -> File:
+        """Put a file in the trash. NotFound, Gone (it is there already)."""
+        now = self._clock.now()
+        file = (await self._any(file_id, caller)).deleted(now)
+        audit = audit_of(file.id, Action.DELETE, caller, at=now)
+        if not await self._catalog.set_deleted(file, audit):
+            raise Gone(kind="file", id=file_id, how="deleted")
+        return file
+
+    async def restore(self, file_id: str, caller: Caller) -> File:
+        """Take a file out of the trash; one that is in use stays so. NotFound; Gone if its bytes are."""
+        file = await self._any(file_id, caller)
+        if file.deleted_at is None:
+            return file
+        blob = await self._blobs.stat(file.id)
+        if file.size and (blob is None or blob.size != file.size):
+            raise Gone(kind="file", id=file_id, how="lost")
+        audit = audit_of(file.id, Action.RESTORE, caller, at=self._clock.now())
+        await self._catalog.set_deleted(file.restored(), audit)
+        return file.restored()
+
+    async def audit(self, file_id: str, caller: Caller, *, page_size: int = 0, page_token: str = "") -> Page[Audit]:
+        """What happened to an upload or file, the oldest first; also when it is gone. NotFound, BadField."""
+        size, after = check_page_size(page_size), read_token(page_token)
+        check_id(file_id, kind="file")
+        file = await self._catalog.file(file_id)
+        if file is None:
+            visible_upload(await self._catalog.upload(file_id), caller, file_id=file_id)
+        else:
+            visible_file(file, caller, file_id=file_id)
+        rows = await self._catalog.audit(file_id, after=after, limit=size + 1)
+        page = page_of(rows, size=size, place=lambda row: row[0])
+        return Page([entry for _, entry in page.rows], page.next_token)
+
+    async def deletion_stats(self, caller: Caller) -> DeletionStats:
+        """Deletions and restores of the caller's files."""
+        return await self._catalog.deletion_stats(caller.name)
+
+    async def _any(self, file_id: str, caller: Caller) -> File:
+        """The file, in use or in the trash."""
+        check_id(file_id, kind="file")
+        return visible_file(await self._catalog.file(file_id), caller, file_id=file_id)

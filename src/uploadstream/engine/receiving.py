@@ -1,0 +1,121 @@
+"""From the first byte of a body to a published file: the part of an upload that handles bytes.
+
+Everything here is called by the holder of the upload's lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+from uploadstream.core.access import Caller
+from uploadstream.core.files import Action, File, audit_of, file_of
+from uploadstream.core.media import SNIFF_BYTES, check_allowed, check_declared
+from uploadstream.core.session import Aborted, Declared, End, Limits, Published, Sealed, Session
+from uploadstream.engine.buffers import Buffers
+from uploadstream.engine.intake import Intake, Received, Terms
+from uploadstream.engine.sums import NoteKeeper, crc_so_far, write_note
+from uploadstream.engine.watch import Pour, Pouring, Watch
+from uploadstream.ports import Ports, Sink
+
+Result = TypeVar("Result")
+EVERYTHING: Final = ("*/*",)
+_ENDS = {End.ABORTED: Action.ABORT, End.EXPIRED: Action.EXPIRE, End.REFUSED: Action.REFUSE}
+
+
+class Receiver:
+    """Moves bodies into the store and finished uploads into the catalog."""
+
+    def __init__(self, ports: Ports, watch: Watch, buffers: Buffers, limits: Limits) -> None:
+        self._catalog = ports.catalog
+        self._blobs = ports.blobs
+        self._clock = ports.clock
+        self._watch = watch
+        self._buffers = buffers
+        self._limits = limits
+
+    async def sums(self, session: Session) -> Received:
+        """What is known of the bytes that are in the store already."""
+        if not session.offset:
+            return Received.nothing()
+        pieces = self._blobs.read(session.id, start=0, stop=min(SNIFF_BYTES, session.offset), piece_size=SNIFF_BYTES)
+        head = b"".join([piece async for piece in pieces])
+        return Received(session.offset, await crc_so_far(self._blobs, session.id, session.offset), head)
+
+    async def receive(
+        self, session: Session, before: Received, pouring: Pouring, pour: Pour, *, whole: bool = False
+    ) -> Received:
+        """Pour one body behind what is there. Whatever ends it early, the store has the bytes that came.
+
+        `whole`: a body that is cut is worth nothing, so nothing is noted or synced for it.
+        """
+        sink = await self._blobs.append(session.id, at=session.offset)
+        terms = Terms(session.room, session.overrun, lambda head: self._check_type(session.declared, head))
+        intake = Intake(sink, self._buffers, before, terms)
+        notes = None if whole else NoteKeeper(self._blobs, session.id, intake)
+        complete = False
+        try:
+            await self._watch.run(pouring, pour, intake)
+            await intake.close()
+            complete = whole or intake.offset == session.length
+        finally:
+            await uncancelled(self._settle(session.id, intake, sink, notes, complete=complete))
+        return Received(intake.offset, intake.crc, intake.head)
+
+    async def _settle(self, key: str, intake: Intake, sink: Sink, notes: NoteKeeper | None, *, complete: bool) -> None:
+        """Whatever became of the body: its last bytes to the store, the store's blob let go, the sum noted."""
+        try:
+            if notes is not None:
+                await notes.stop()
+            await intake.close()
+        finally:
+            await sink.close(complete=complete)
+        if notes is not None and not complete:
+            await write_note(self._blobs, key, size=intake.offset, crc=intake.crc)
+
+    async def publish(self, session: Session, caller: Caller, received: Received) -> File:
+        """Make the file of an upload whose bytes are all there and durable. ContentRefused."""
+        detected = self._check_type(session.declared, received.head)
+        sealed = session.after(Sealed())
+        now = self._clock.now()
+        file = file_of(sealed, detected_type=detected, crc32c=received.crc, at=now)
+        audit = audit_of(file.id, Action.COMPLETE, caller, at=now, size=str(file.size), content_type=file.content_type)
+        published = await self._catalog.publish(file, audit)
+        sealed.after(Published())
+        await self._blobs.drop_note(session.id)
+        return published
+
+    async def end(self, session: Session, caller: Caller, how: End, *, why: str = "") -> None:
+        """End an upload without a file: first the row, so that nobody comes back to it, then its bytes."""
+        ended = session.after(Aborted(how))
+        details = {"why": why} if why else {}
+        audit = audit_of(session.id, _ENDS[how], caller, at=self._clock.now(), **details)
+        await self._catalog.end_upload(ended, audit)
+        await uncancelled(self._blobs.remove(session.id))
+
+    async def discard(self, key: str) -> None:
+        """Remove the bytes of an upload that nobody can come back to."""
+        await uncancelled(self._blobs.remove(key))
+
+    def _check_type(self, declared: Declared, head: bytes) -> str:
+        """The type that the first bytes show, if it may be and is what was declared."""
+        detected = check_declared(declared.content_type, head)
+        if self._limits.allowed_types != EVERYTHING:
+            check_allowed(detected, self._limits.allowed_types)
+        return detected
+
+
+async def uncancelled(work: Coroutine[Any, Any, Result]) -> Result:
+    """Await `work` to its end even if the waiting task is cancelled; the cancel is raised afterwards."""
+    task = asyncio.ensure_future(work)
+    cancel: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancel = error
+    if cancel is not None:
+        task.exception()
+        raise cancel
+    return task.result()

@@ -1,0 +1,65 @@
+"""The running crc32c of an open upload, carried from one request to the next.
+
+A note beside the blob says "the first N bytes have the checksum C". It is written when a request ends and every few
+seconds while one lasts, so that after a crash only the bytes since then are read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from typing import Final
+
+from uploadstream.core.digests import crc32c
+from uploadstream.core.errors import StorageUnavailable
+from uploadstream.core.sizes import MIB
+from uploadstream.engine.intake import Intake
+from uploadstream.ports import BlobStore
+
+NOTE_SECONDS: Final = 2.0
+_NOTE: Final = struct.Struct(">QI")
+
+
+async def crc_so_far(blobs: BlobStore, key: str, size: int) -> int:
+    """The checksum of the `size` bytes that the store has, from the note and what came after it."""
+    if not size:
+        return 0
+    note = await blobs.note(key)
+    start, crc = 0, 0
+    if note is not None and len(note) == _NOTE.size:
+        start, crc = map(int, _NOTE.unpack(note))
+    if start > size:
+        start, crc = 0, 0
+    async for piece in blobs.read(key, start=start, stop=size, piece_size=MIB):
+        crc = crc32c(piece, crc)
+    return crc
+
+
+async def write_note(blobs: BlobStore, key: str, *, size: int, crc: int) -> None:
+    """Remember that the first `size` bytes have the checksum `crc`; a note that cannot be kept costs only time."""
+    try:
+        await blobs.set_note(key, _NOTE.pack(size, crc))
+    except StorageUnavailable:
+        return
+
+
+class NoteKeeper:
+    """Writes the note of one long append every few seconds."""
+
+    def __init__(self, blobs: BlobStore, key: str, intake: Intake) -> None:
+        self._blobs, self._key, self._intake = blobs, key, intake
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(NOTE_SECONDS, self._write)
+        self._writing: asyncio.Task[None] | None = None
+
+    def _write(self) -> None:
+        self._timer = self._loop.call_later(NOTE_SECONDS, self._write)
+        size, crc = self._intake.stored
+        if self._writing is None or self._writing.done():
+            self._writing = self._loop.create_task(write_note(self._blobs, self._key, size=size, crc=crc))
+
+    async def stop(self) -> None:
+        """No note is being written when this returns."""
+        self._timer.cancel()
+        if self._writing is not None:
+            await asyncio.wait([self._writing])

@@ -1,0 +1,249 @@
+"""Uploads: create, look at, append to, complete, abort.
+
+The store is the truth: an open upload's offset is its blob's size. Appending writes no row. Completing is one
+catalog transaction after the bytes are durable, and may be repeated. Only the holder of the upload's lease writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from uploadstream.core.access import Caller, check_user
+from uploadstream.core.errors import ContentRefused, LengthMismatch, OffsetMismatch, StorageFull, TakenOver
+from uploadstream.core.files import Action, File, audit_of, visible_file, visible_upload
+from uploadstream.core.ids import check_id
+from uploadstream.core.media import check_content_type, check_filename
+from uploadstream.core.pages import Page, Position, check_page_size, page_of, read_token
+from uploadstream.core.session import (
+    Declared,
+    End,
+    LengthDeclared,
+    Limits,
+    Session,
+    State,
+    check_length,
+)
+from uploadstream.engine.files import Files
+from uploadstream.engine.intake import Intake, Received
+from uploadstream.engine.receiving import Receiver
+from uploadstream.engine.watch import Pour, Pouring
+from uploadstream.ports import Ports
+
+# How long a request waits for the one before it on the same upload to let go.
+PATIENCE_SECONDS: Final = 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """An upload as it stands now, and the file once it has become one."""
+
+    session: Session
+    file: File | None = None
+
+
+class Uploads:
+    """Every protocol's way to write."""
+
+    def __init__(self, ports: Ports, files: Files, receiver: Receiver, limits: Limits) -> None:
+        self.limits: Final = limits
+        self._catalog = ports.catalog
+        self._blobs = ports.blobs
+        self._leases = ports.leases
+        self._clock = ports.clock
+        self._files = files
+        self._receiver = receiver
+
+    async def create(self, declared: Declared, caller: Caller) -> Uploaded:
+        """Begin an upload that can be resumed; one of 0 bytes is complete at once. BadInput, StorageFull."""
+        session = await self._begin(declared, caller)
+        if session.is_full:
+            file = await self._receiver.publish(session, caller, Received.nothing())
+            return Uploaded(_complete(file, self.limits), file)
+        audit = audit_of(session.id, Action.CREATE, caller, at=session.created_at)
+        await self._catalog.create_upload(session, audit)
+        return Uploaded(session)
+
+    async def status(self, upload_id: str, caller: Caller) -> Uploaded:
+        """The upload with its true offset, finished or not. NotFound, Gone."""
+        check_id(upload_id, kind="upload")
+        session = await self._catalog.upload(upload_id)
+        if session is None:
+            return self._finished(await self._catalog.file(upload_id), caller, upload_id)
+        visible_upload(session, caller, file_id=upload_id)
+        if session.end is not None:
+            session.check_open()
+        return Uploaded(await self._as_stored(session))
+
+    async def append(
+        self, upload_id: str, caller: Caller, pour: Pour, *, at: int | None = None, length: int | None = None
+    ) -> Uploaded:
+        """Receive a body at `at` (None: wherever the upload ends), and complete the upload when it is full.
+
+        `length` declares the upload's length, or must agree with it. An older request on the same upload is ended
+        first. Whatever ends the body early, the bytes that came are kept. OffsetMismatch, BadInput, Busy, TakenOver,
+        BodyTimeout, NotFound, Gone; and whatever `pour` raises.
+        """
+        await self.status(upload_id, caller)  # what cannot be seen is not taken over
+        pouring = Pouring()
+        async with self._held(upload_id, pouring):
+            found = await self.status(upload_id, caller)
+            session = found.session
+            if found.file is not None:
+                return _again(found, at=at, length=length)
+            session.check_append(at=session.offset if at is None else at)
+            session = await self._declare(session, length)
+            try:
+                return await self._receive(session, caller, pouring, pour)
+            except ContentRefused as error:
+                await self._receiver.end(session, caller, End.REFUSED, why=str(error))
+                raise
+
+    async def _receive(self, session: Session, caller: Caller, pouring: Pouring, pour: Pour) -> Uploaded:
+        received = await self._receiver.sums(session)
+        if session.is_full:  # a crash came between the last byte and the catalog
+            await self._blobs.sync(session.id)
+        else:
+            received = await self._receiver.receive(session, received, pouring, pour)
+            session = replace(session, offset=received.size, touched_at=self._clock.now())
+        if not session.is_full:
+            return Uploaded(session)
+        file = await self._receiver.publish(session, caller, received)
+        return Uploaded(_complete(file, self.limits), file)
+
+    async def store_whole(self, declared: Declared, caller: Caller, pour: Pour) -> File:
+        """Receive a whole file, all or nothing: whatever goes wrong, nothing of it is left. Errors as of `append`."""
+        session = await self._begin(declared, caller)
+        pouring = Pouring()
+        async with self._held(session.id, pouring):
+            try:
+                received = await self._receiver.receive(session, Received.nothing(), pouring, pour, whole=True)
+                if declared.length not in {None, received.size}:
+                    raise LengthMismatch(received=received.size, declared=declared.length or 0)
+                session = replace(session, offset=received.size)
+                return await self._receiver.publish(session, caller, received)
+            except BaseException:
+                await self._receiver.discard(session.id)
+                raise
+
+    async def abort(self, upload_id: str, caller: Caller) -> None:
+        """End an open upload without a file, nothing of it is left; or delete its file. NotFound, Gone, Busy."""
+        await self.status(upload_id, caller)
+        async with self._held(upload_id, Pouring()):
+            found = await self.status(upload_id, caller)
+            if found.file is not None:
+                await self._files.delete(found.file.id, caller)
+                return
+            await self._receiver.end(found.session, caller, End.ABORTED)
+
+    async def tidy(self, session: Session, caller: Caller) -> Action | None:
+        """What an open upload needs that nobody writes: completed if a crash left it full, ended if it has expired.
+
+        Says what was done, if anything. Busy if somebody writes it.
+        """
+        async with self._leases.hold(session.id, let_go=_go_on):
+            known = await self._catalog.upload(session.id)
+            if known is None or known.state is not State.OPEN:
+                return None
+            session = await self._as_stored(known)
+            if session.is_full:
+                try:
+                    await self._receive(session, caller, Pouring(), _no_body)
+                except ContentRefused as error:
+                    await self._receiver.end(session, caller, End.REFUSED, why=str(error))
+                    return Action.REFUSE
+                return Action.COMPLETE
+            if self._clock.now() < self.expires_at(session):
+                return None
+            await self._receiver.end(session, caller, End.EXPIRED)
+            return Action.EXPIRE
+
+    async def list(self, caller: Caller, *, page_size: int = 0, page_token: str = "") -> Page[Session]:
+        """The caller's open uploads, the newest first, with their true offsets."""
+        size = check_page_size(page_size)
+        rows = await self._catalog.uploads(caller.name, after=read_token(page_token), limit=size + 1)
+        page = page_of(rows, size=size, place=lambda row: Position(row.created_at, row.id))
+        return Page([await self._as_stored(row) for row in page.rows], page.next_token)
+
+    def expires_at(self, session: Session) -> datetime:
+        """When an open upload ends if nobody comes back to it."""
+        return session.expires_at(self.limits.upload_ttl)
+
+    async def _begin(self, declared: Declared, caller: Caller) -> Session:
+        """A session for what is declared, if it may begin."""
+        check_user(declared.user_id)
+        check_filename(declared.filename)
+        check_content_type(declared.content_type)
+        check_length(declared.length, size_max=self.limits.file_size_max)
+        free = await self._blobs.free()
+        if free is not None and (declared.length or 0) > free:
+            raise StorageFull(free=free)
+        now = self._clock.now()
+        return Session(
+            id=self._clock.new_id(),
+            declared=replace(declared, user_id=declared.user_id or caller.name),
+            size_max=self.limits.file_size_max,
+            protocol=caller.protocol,
+            created_at=now,
+            touched_at=now,
+        )
+
+    async def _declare(self, session: Session, length: int | None) -> Session:
+        if length is None or length == session.length:
+            return session
+        session = session.after(LengthDeclared(length))
+        await self._catalog.declare_length(session.id, length)
+        return session
+
+    async def _as_stored(self, session: Session) -> Session:
+        blob = await self._blobs.stat(session.id)
+        if blob is None:
+            return replace(session, offset=0)
+        return replace(session, offset=blob.size, touched_at=max(blob.touched_at, session.created_at))
+
+    def _finished(self, found: File | None, caller: Caller, upload_id: str) -> Uploaded:
+        file = visible_file(found, caller, file_id=upload_id)
+        file.check_present()
+        return Uploaded(_complete(file, self.limits), file)
+
+    @asynccontextmanager
+    async def _held(self, upload_id: str, pouring: Pouring) -> AsyncIterator[None]:
+        def let_go() -> None:
+            pouring.stop(TakenOver(upload_id=upload_id))
+
+        async with self._leases.hold(upload_id, let_go=let_go, patience_seconds=PATIENCE_SECONDS):
+            yield
+
+
+async def _no_body(_: Intake) -> None:
+    """The body of a request that only completes."""
+
+
+def _go_on() -> None:
+    """A holder that needs no asking: it is done in a moment."""
+
+
+def _complete(file: File, limits: Limits) -> Session:
+    """The session that a file was."""
+    return Session(
+        id=file.id,
+        declared=Declared(file.user_id, file.filename, file.declared_type, file.size, file.metadata),
+        size_max=limits.file_size_max,
+        protocol=file.protocol,
+        created_at=file.uploaded_at,
+        touched_at=file.uploaded_at,
+        offset=file.size,
+        state=State.COMPLETE,
+    )
+
+
+def _again(found: Uploaded, *, at: int | None, length: int | None) -> Uploaded:
+    """The answer to a request whose upload is complete already: a sender that missed the answer asks again."""
+    session = found.session
+    session.check_agrees(length=length)
+    if at not in {None, session.offset}:
+        raise OffsetMismatch(expected=session.offset, given=at or 0)
+    return found

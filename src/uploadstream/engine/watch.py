@@ -1,0 +1,102 @@
+"""Looks after the bodies that are being received, a few times a second, so that no piece of one needs a timer.
+
+A batch that got nothing new since the last look is written, and its buffer freed. A body that brings nothing for the
+read timeout is ended, as is one whose upload another request wants.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from uploadstream.core.errors import BodyTimeout, Refusal
+from uploadstream.engine.intake import Intake
+
+LOOK_SECONDS: Final = 0.1
+
+Pour = Callable[[Intake], Awaitable[None]]
+
+
+class Pouring:
+    """One body on its way into an intake, which can be stopped from outside."""
+
+    def __init__(self) -> None:
+        self.intake: Intake | None = None
+        self.quiet_since = 0.0
+        self._task: asyncio.Task[object] | None = None
+        self._why: Refusal | None = None
+
+    def stop(self, why: Refusal) -> None:
+        """End the body now, or as soon as it begins, with the error `why`."""
+        if self._why is None:
+            self._why = why
+            if self._task is not None:
+                self._task.cancel()
+
+    async def run(self, pour: Pour, intake: Intake) -> None:
+        """Await `pour(intake)`; raises what it raises, or why it was stopped."""
+        if self._why is not None:
+            raise self._why
+        self.intake = intake
+        self._task = task = asyncio.current_task()
+        cancels_before = task.cancelling() if task else 0
+        try:
+            await pour(intake)
+        except asyncio.CancelledError:
+            # as asyncio.timeout does: only our own cancel becomes our error
+            if task is not None and self._why is not None and task.uncancel() <= cancels_before:
+                raise self._why from None
+            raise
+        finally:
+            self._task = None
+
+
+class Watch:
+    """The bodies that are being received in this process."""
+
+    def __init__(self, *, read_timeout_seconds: float) -> None:
+        self._timeout = read_timeout_seconds
+        self._pourings: set[Pouring] = set()
+        self._next_look: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._pourings)
+
+    async def run(self, pouring: Pouring, pour: Pour, intake: Intake) -> None:
+        """Run a pouring under this watch."""
+        loop = asyncio.get_running_loop()
+        pouring.quiet_since = loop.time()
+        self._pourings.add(pouring)
+        if self._next_look is None:
+            self._next_look = loop.call_later(LOOK_SECONDS, self._look, loop)
+        try:
+            await pouring.run(pour, intake)
+        finally:
+            self._pourings.discard(pouring)
+
+    def stop_all(self, why: Refusal) -> None:
+        """End every body, for a server that is about to stop."""
+        for pouring in list(self._pourings):
+            pouring.stop(why)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for pouring in list(self._pourings):
+            intake = pouring.intake
+            if intake is None:
+                continue
+            if intake.stirred:
+                intake.stirred = False
+                pouring.quiet_since = now
+                continue
+            try:
+                intake.flush()
+            except Refusal as error:
+                pouring.stop(error)
+            if intake.is_waiting:
+                pouring.quiet_since = now  # it is us who are slow
+            elif now - pouring.quiet_since >= self._timeout:
+                pouring.stop(BodyTimeout(seconds=self._timeout))
+        again = loop.call_later(LOOK_SECONDS, self._look, loop) if self._pourings else None
+        self._next_look = again
