@@ -59,6 +59,8 @@ def run_series(direction: str, arguments: Sequence[str] | None = None) -> int:
         source = random_file(folder / "source", options.size)
         for protocol in options.protocols:
             contenders = compared(known, [options.subject, *options.peers], protocol, fsync=options.fsync)
+            if not contenders:
+                continue
             transfer = Transfer(
                 protocol, options.size, source, chunk_size=options.chunk_size, grpc_client=options.grpc_client
             )
