@@ -1,4 +1,4 @@
-"""What no linter sees of the project's shape: sizes, names, docstrings, and who owns a third-party library."""
+"""What no linter sees of the project's shape: sizes, names, docstrings, the drawing, who owns a third-party library."""
 
 import ast
 import fnmatch
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from uploadstream.core.session import diagram
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "uploadstream"
@@ -121,3 +123,9 @@ def test_every_row_of_the_owners_is_about_a_library_in_use() -> None:
     imported = {f"{name}." for path in PACKAGE.rglob("*.py") for name in imported_names(path)}
 
     assert [library for library in OWNERS if not any(name.startswith(f"{library}.") for name in imported)] == []
+
+
+def test_the_drawing_of_the_session_is_the_one_printed_from_its_table() -> None:
+    drawings = re.findall(r"^```mermaid\n(.*?)\n```$", (ROOT / "ARCHITECTURE.md").read_text(), re.DOTALL | re.MULTILINE)
+
+    assert diagram() in drawings
