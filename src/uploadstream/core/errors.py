@@ -3,6 +3,7 @@
     Refusal
     ├── BadInput                 what was sent cannot be taken
     │   ├── BadField             a field breaks its rule
+    │   │   └── BadBodyType      a body in a form that the protocol does not have
     │   ├── MissingMetadata      a stream began with bytes
     │   ├── TooLarge             the whole file is over the limit
     │   ├── ChunkTooLarge        one message is over the limit
@@ -67,6 +68,13 @@ class BadField(BadInput):
 
     def __str__(self) -> str:
         return f"{self.field}: {self.problem}"
+
+
+@dataclass(eq=False)
+class BadBodyType(BadField):
+    """The body's media type is not one that this request may have."""
+
+    reason: ClassVar[str] = "BAD_BODY_TYPE"
 
 
 @dataclass(eq=False)

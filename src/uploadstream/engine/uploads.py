@@ -79,11 +79,19 @@ class Uploads:
         return Uploaded(await self._as_stored(session))
 
     async def append(
-        self, upload_id: str, caller: Caller, pour: Pour, *, at: int | None = None, length: int | None = None
+        self,
+        upload_id: str,
+        caller: Caller,
+        pour: Pour,
+        *,
+        at: int | None = None,
+        length: int | None = None,
+        count: int | None = None,
     ) -> Uploaded:
         """Receive a body at `at` (None: wherever the upload ends), and complete the upload when it is full.
 
-        `length` declares the upload's length, or must agree with it. An older request on the same upload is ended
+        `length` declares the upload's length, or must agree with it. `count`: how many bytes will come, if that is
+        known. An older request on the same upload is ended
         first. Whatever ends the body early, the bytes that came are kept. OffsetMismatch, BadInput, Busy, TakenOver,
         BodyTimeout, NotFound, Gone; and whatever `pour` raises.
         """
@@ -96,6 +104,7 @@ class Uploads:
                 return _again(found, at=at, length=length)
             session.check_append(at=session.offset if at is None else at)
             session = await self._declare(session, length)
+            session.check_append(at=session.offset, count=count or 0)
             try:
                 return await self._receive(session, caller, pouring, pour)
             except ContentRefused as error:

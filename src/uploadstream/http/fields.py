@@ -1,0 +1,48 @@
+"""The grammars of HTTP field values that several protocols read or write."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Final
+from urllib.parse import quote
+
+from uploadstream.core.errors import BadField
+
+# Larger than any file, small enough for every database and language on the way.
+COUNT_MAX: Final = 2**63 - 1
+_DIGITS: Final = re.compile(r"\d{1,19}", re.ASCII)
+_SHOWN_MAX: Final = 64
+_ASCII_NAME: Final = re.compile(r"[A-Za-z0-9._~-][A-Za-z0-9._~ -]*", re.ASCII)
+
+
+def read_count(name: str, value: str | None) -> int | None:
+    """A non-negative integer field (no sign, space or fraction; up to 2^63 - 1), None if it is absent. BadField."""
+    if value is None:
+        return None
+    if not _DIGITS.fullmatch(value) or int(value) > COUNT_MAX:
+        raise BadField(field=name, problem=f"must be a whole number from 0 to {COUNT_MAX}, is {shown(value)}")
+    return int(value)
+
+
+def shown(value: str) -> str:
+    """A client's text, short and printable, for a message."""
+    return ascii(value if len(value) <= _SHOWN_MAX else value[:_SHOWN_MAX] + "…")
+
+
+def http_date(at: datetime) -> str:
+    """`at` as RFC 9110, section 5.6.7 wants it."""
+    return format_datetime(at.astimezone(UTC).replace(microsecond=0), usegmt=True)
+
+
+def essence(content_type: str | None) -> str:
+    """A media type without parameters, in lower case."""
+    return (content_type or "").partition(";")[0].strip().lower()
+
+
+def attachment(filename: str) -> str:
+    """Content-Disposition that saves a file under its name (RFC 6266, RFC 8187)."""
+    if _ASCII_NAME.fullmatch(filename):
+        return f'attachment; filename="{filename}"'
+    return f"attachment; filename*=UTF-8''{quote(filename, safe='')}"

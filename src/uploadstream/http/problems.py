@@ -1,0 +1,78 @@
+"""Refusals as HTTP says them: one table of statuses, and problem details (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+from uploadstream.core.errors import (
+    BadBodyType,
+    BadInput,
+    BodyTimeout,
+    Busy,
+    CatalogUnavailable,
+    ChecksumMismatch,
+    ChunkTooLarge,
+    ContentRefused,
+    Gone,
+    NotFound,
+    OffsetMismatch,
+    RangeNotSatisfiable,
+    Refusal,
+    StorageFull,
+    TooLarge,
+    Unavailable,
+    UploadClosed,
+)
+from uploadstream.http.ranges import write_unsatisfied
+
+PROBLEM_JSON: Final = "application/problem+json"
+RETRY_SECONDS: Final = 2
+
+# A class that is missing here has its parent's status.
+STATUS: Final[Mapping[type[Refusal], int]] = {
+    Refusal: HTTPStatus.BAD_REQUEST,
+    BadInput: HTTPStatus.BAD_REQUEST,
+    BadBodyType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    ChunkTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    ContentRefused: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    OffsetMismatch: HTTPStatus.CONFLICT,
+    UploadClosed: HTTPStatus.CONFLICT,
+    ChecksumMismatch: HTTPStatus.BAD_REQUEST,
+    RangeNotSatisfiable: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    NotFound: HTTPStatus.NOT_FOUND,
+    Gone: HTTPStatus.GONE,
+    Busy: HTTPStatus.LOCKED,
+    BodyTimeout: HTTPStatus.REQUEST_TIMEOUT,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
+    CatalogUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def status_of(error: Refusal, table: Mapping[type[Refusal], int] = STATUS) -> int:
+    """The status of an error: its own, or the nearest ancestor's."""
+    return next(int(table[cls]) for cls in type(error).__mro__ if cls in table)
+
+
+def fields_of(error: Refusal) -> dict[str, str]:
+    """The response fields that an error brings along."""
+    if isinstance(error, Unavailable | Busy):
+        return {"Retry-After": str(RETRY_SECONDS)}
+    if isinstance(error, RangeNotSatisfiable):
+        return {"Content-Range": write_unsatisfied(error.size)}
+    return {}
+
+
+def problem_of(error: Refusal) -> dict[str, object]:
+    """The body of an error: a stable type, the sentence, and its numbers as members."""
+    status = status_of(error)
+    return {
+        "type": f"urn:uploadstream:{error.reason.lower().replace('_', '-')}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": str(error),
+        **error.numbers,
+    }

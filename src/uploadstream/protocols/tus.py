@@ -1,0 +1,239 @@
+"""tus 1.0.0 (tus.io): core, creation, creation-with-upload, creation-defer-length, termination, expiration.
+
+The numbers T1 … T25 are those of the checklist that the tests name.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from uploadstream.core.access import Caller, check_user
+from uploadstream.core.errors import BadBodyType, BadField, ChecksumMismatch, LengthMismatch, Refusal
+from uploadstream.core.session import Declared, Session, State
+from uploadstream.engine.intake import Intake
+from uploadstream.engine.uploads import Uploaded, Uploads
+from uploadstream.http.fields import essence, http_date, read_count, shown
+from uploadstream.http.pour import ClientGone, pour_body
+from uploadstream.http.problems import STATUS, fields_of, status_of
+
+VERSION: Final = "1.0.0"
+EXTENSIONS: Final = "creation,creation-with-upload,creation-defer-length,termination,expiration"
+CHUNK_TYPE: Final = "application/offset+octet-stream"
+UNNAMED: Final = "unnamed"
+METADATA_LENGTH_MAX: Final = 8 * 1024
+
+TUS_STATUS: Final[Mapping[type[Refusal], int]] = {
+    **STATUS,
+    ChecksumMismatch: 460,
+    LengthMismatch: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+}
+
+Fields = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """What a POST asks for."""
+
+    declared: Declared
+    has_body: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What a PATCH asks for: bytes at `offset`, `length` when it is told only now, `count` if that is known."""
+
+    offset: int
+    length: int | None
+    count: int | None
+
+
+def read_metadata(value: str | None) -> dict[str, str]:
+    """Upload-Metadata (T16) as text; values that are no UTF-8 have their bad bytes replaced. BadField."""
+    if not value:
+        return {}
+    if len(value) > METADATA_LENGTH_MAX:
+        raise BadField("Upload-Metadata", f"must be up to {METADATA_LENGTH_MAX} bytes, has {len(value)}")
+    pairs: dict[str, str] = {}
+    for pair in value.split(","):
+        key, _, encoded = pair.strip().partition(" ")
+        if not key or key in pairs:
+            raise BadField("Upload-Metadata", f"needs keys that are not empty and not repeated, has {shown(key)}")
+        try:
+            pairs[key] = base64.b64decode(encoded, validate=True).decode(errors="replace")
+        except (binascii.Error, ValueError):
+            raise BadField("Upload-Metadata", f"value of {shown(key)} is not base64") from None
+    return pairs
+
+
+def read_user(fields: Fields) -> str:
+    """Who asks, by name; empty if nobody is named."""
+    return check_user(fields.get("x-user-id", ""))
+
+
+def read_creation(fields: Fields) -> Creation:
+    """POST (T12, T16, T18). BadField."""
+    length = read_count("Upload-Length", fields.get("upload-length"))
+    deferred = fields.get("upload-defer-length")
+    if deferred not in {None, "1"}:
+        raise BadField("Upload-Defer-Length", f"must be 1, is {shown(deferred or '')}")
+    if (length is None) == (deferred is None):
+        raise BadField("Upload-Length", "or Upload-Defer-Length must be given, and not both")
+    metadata = fields.get("upload-metadata", "")
+    said = read_metadata(metadata)
+    declared = Declared(
+        user_id=read_user(fields) or check_user(said.get("user_id", "")),
+        filename=said.get("filename") or said.get("name") or UNNAMED,
+        content_type=said.get("filetype") or said.get("content_type") or said.get("type") or "",
+        length=length,
+        metadata=metadata,
+    )
+    count = read_count("Content-Length", fields.get("content-length"))
+    has_body = bool(count) or "transfer-encoding" in fields
+    if has_body and essence(fields.get("content-type")) != CHUNK_TYPE:
+        raise BadBodyType(field="Content-Type", problem=f"must be {CHUNK_TYPE} for a body")
+    return Creation(declared, has_body)
+
+
+def read_patch(fields: Fields) -> Patch:
+    """PATCH (T9, T17). BadField."""
+    if essence(fields.get("content-type")) != CHUNK_TYPE:
+        raise BadBodyType(field="Content-Type", problem=f"must be {CHUNK_TYPE}")
+    offset = read_count("Upload-Offset", fields.get("upload-offset"))
+    if offset is None:
+        raise BadField("Upload-Offset", "is missing")
+    length = read_count("Upload-Length", fields.get("upload-length"))
+    return Patch(offset, length, read_count("Content-Length", fields.get("content-length")))
+
+
+def write_offset(session: Session, expires_at: datetime) -> dict[str, str]:
+    """The fields of an answer to a body (T9, T18, T19)."""
+    fields = {"Upload-Offset": str(session.offset)}
+    if session.state is not State.COMPLETE:
+        fields["Upload-Expires"] = http_date(expires_at)
+    return fields
+
+
+def write_status(session: Session, expires_at: datetime) -> dict[str, str]:
+    """The fields of an answer to HEAD (T8, T16, T17)."""
+    fields = {**write_offset(session, expires_at), "Cache-Control": "no-store"}
+    if session.length is None:
+        fields["Upload-Defer-Length"] = "1"
+    else:
+        fields["Upload-Length"] = str(session.length)
+    if session.declared.metadata:
+        fields["Upload-Metadata"] = session.declared.metadata
+    return fields
+
+
+class Tus:
+    """The endpoints below `path`."""
+
+    def __init__(self, uploads: Uploads, *, path: str = "/files") -> None:
+        self._uploads = uploads
+        self._path = path
+        self._methods: Mapping[str, Callable[[Request], Awaitable[Response]]] = {
+            "OPTIONS": self.options,
+            "POST": self.post,
+            "HEAD": self.head,
+            "PATCH": self.patch,
+            "DELETE": self.delete,
+        }
+
+    def routes(self) -> list[BaseRoute]:
+        """For a Starlette application; with and without a slash at the end."""
+        one = f"{self._path}/{{id}}"
+        return [
+            Route(self._path, self._serve, methods=["POST", "OPTIONS"]),
+            Route(f"{self._path}/", self._serve, methods=["POST", "OPTIONS"]),
+            Route(one, self._serve, methods=["HEAD", "PATCH", "DELETE", "OPTIONS"]),
+            Route(f"{one}/", self._serve, methods=["HEAD", "PATCH", "DELETE", "OPTIONS"]),
+        ]
+
+    async def _serve(self, request: Request) -> Response:
+        """One request, its version checked (T1) and its refusal spelled."""
+        if request.method != "OPTIONS" and request.headers.get("tus-resumable") != VERSION:
+            said = request.headers.get("tus-resumable", "none")
+            text = f"Tus-Resumable must be {VERSION}, is {shown(said)}\n"
+            response = Response(text, HTTPStatus.PRECONDITION_FAILED, {"Tus-Version": VERSION}, "text/plain")
+        else:
+            try:
+                response = await self._methods[request.method](request)
+            except Refusal as error:
+                fields = fields_of(error)
+                response = Response(f"{error}\n", status_of(error, TUS_STATUS), fields, "text/plain")
+            except ClientGone:  # nobody is left to be answered
+                response = Response(status_code=HTTPStatus.BAD_REQUEST)
+        response.headers["Tus-Resumable"] = VERSION
+        return response
+
+    async def options(self, _: Request) -> Response:
+        """What this server can do (T2 to T5)."""
+        fields = {
+            "Tus-Version": VERSION,
+            "Tus-Extension": EXTENSIONS,
+            "Tus-Max-Size": str(self._uploads.limits.file_size_max),
+        }
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers=fields)
+
+    async def post(self, request: Request) -> Response:
+        """Create an upload (T12 to T15), with its first bytes if there are any (T18)."""
+        creation = read_creation(request.headers)
+        caller = caller_of(request, creation.declared.user_id)
+        uploaded = await self._uploads.create(creation.declared, caller)
+        if creation.has_body:
+            uploaded = await self._uploads.append(uploaded.session.id, caller, into(request), at=0)
+        fields = {"Location": f"{self._path}/{uploaded.session.id}", **self._offset(uploaded)}
+        return Response(status_code=HTTPStatus.CREATED, headers=fields)
+
+    async def head(self, request: Request) -> Response:
+        """Where the upload stands (T8)."""
+        found = await self._uploads.status(request.path_params["id"], caller_of(request))
+        fields = write_status(found.session, self._uploads.expires_at(found.session))
+        return Response(status_code=HTTPStatus.OK, headers=fields)
+
+    async def patch(self, request: Request) -> Response:
+        """Append bytes (T9, T10)."""
+        patch = read_patch(request.headers)
+        uploaded = await self._uploads.append(
+            request.path_params["id"],
+            caller_of(request),
+            into(request),
+            at=patch.offset,
+            length=patch.length,
+            count=patch.count,
+        )
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers=self._offset(uploaded))
+
+    async def delete(self, request: Request) -> Response:
+        """End an upload, or delete its file (T25)."""
+        await self._uploads.abort(request.path_params["id"], caller_of(request))
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+    def _offset(self, uploaded: Uploaded) -> dict[str, str]:
+        return write_offset(uploaded.session, self._uploads.expires_at(uploaded.session))
+
+
+def caller_of(request: Request, user_id: str = "") -> Caller:
+    """Who sent a request: the user it names, and where it comes from."""
+    address = request.client.host if request.client else ""
+    return Caller(user_id or read_user(request.headers), "tus", address)
+
+
+def into(request: Request) -> Callable[[Intake], Awaitable[None]]:
+    """The request's body, on its way into an intake."""
+
+    async def pour(intake: Intake) -> None:
+        await pour_body(request.scope, request.receive, intake)
+
+    return pour

@@ -1,0 +1,158 @@
+"""Every setting: its variable `UPLOADSTREAM_*`, its default, what it means. The only reader of the environment."""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import AliasChoices, BeforeValidator, Field, PositiveInt, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from uploadstream.core.session import Limits
+from uploadstream.core.sizes import MIB, parse_size
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.ASCII)
+_SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+
+def _size(value: object) -> object:
+    return parse_size(value) if isinstance(value, str) else value
+
+
+def _duration(value: object) -> object:
+    """`90`, `90s`, `1.5h`, `30d` as a time."""
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value.strip())
+    if match is None:
+        message = f"{value!r} is not a duration; write a number and one of {', '.join(_SECONDS)}"
+        raise ValueError(message)
+    return timedelta(seconds=float(match[1]) * _SECONDS[match[2] or "s"])
+
+
+def _patterns(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Size = Annotated[int, BeforeValidator(_size), Field(gt=0)]
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class FsyncPolicy(enum.StrEnum):
+    """When bytes are on the disk, and not only in its cache."""
+
+    NEVER = "never"
+    COMPLETE = "complete"
+    CHUNK = "chunk"
+
+
+class Auth(enum.StrEnum):
+    """Who may come in."""
+
+    OPEN = "open"
+
+
+class Settings(BaseSettings):
+    """What `uploadstream serve` can be told, by options or by the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="UPLOADSTREAM_", frozen=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    http_port: Port = Field(8080, description="port of HTTP: the page, tus, REST (0: any free one)")
+    grpc_port: Port = Field(50051, description="port of gRPC (0: any free one)")
+    data_dir: Path = Field(Path("data"), description="directory of blobs and catalog")
+    database: str = Field(
+        "",
+        validation_alias=AliasChoices("database", "UPLOADSTREAM"),
+        description="DSN of the catalog, sqlite:///FILE (SQLite in the data directory)",
+    )
+    storage: str = Field("", description="where blobs are, file:///DIR (the data directory)")
+    workers: PositiveInt = Field(1, description="processes that serve")
+    processing: bool = Field(True, description="also process finished files here")
+    tls_cert: Path | None = Field(None, description="PEM file of the certificate chain")
+    tls_key: Path | None = Field(None, description="PEM file of its key")
+    max_file_size: Size = Field(512 * MIB, description="largest file taken")
+    max_chunk_size: Size = Field(4 * MIB, description="largest chunk in one gRPC message")
+    read_timeout: Duration = Field(timedelta(seconds=60), description="time a body may bring no byte")
+    drain_timeout: Duration = Field(timedelta(seconds=25), description="grace time after SIGTERM")
+    upload_ttl: Duration = Field(timedelta(hours=24), description="idle life of an unfinished upload")
+    trash_ttl: Duration = Field(timedelta(days=30), description="life of a deleted file")
+    allowed_types: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_patterns)] = Field(
+        ("*/*",), description="patterns that a file's detected type must match, separated by commas"
+    )
+    fsync: FsyncPolicy = Field(FsyncPolicy.COMPLETE, description="never, complete files, or every chunk")
+    auth: Auth | None = Field(None, description="open; must be said when listening beyond loopback")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.auth is None and not is_loopback(self.host):
+            message = (
+                f"host {self.host} can be reached from outside, and UPLOADSTREAM_AUTH is not set: anybody could read and "
+                "write. Say UPLOADSTREAM_AUTH=open if that is meant, or listen on 127.0.0.1"
+            )
+            raise ValueError(message)
+        for value, scheme in ((self.database, "sqlite"), (self.storage, "file")):
+            if value and not value.startswith(f"{scheme}:///"):
+                message = f"{value!r} is not supported yet; write {scheme}:///PATH"
+                raise ValueError(message)
+        if (self.tls_cert is None) != (self.tls_key is None):
+            message = "tls_cert and tls_key go together"
+            raise ValueError(message)
+        return self
+
+    @property
+    def catalog_path(self) -> Path:
+        """The SQLite file."""
+        return _path_of(self.database, scheme="sqlite", default=self.data_dir / "catalog.sqlite")
+
+    @property
+    def blobs_path(self) -> Path:
+        """The directory of the blobs."""
+        return _path_of(self.storage, scheme="file", default=self.data_dir / "blobs")
+
+    @property
+    def limits(self) -> Limits:
+        """What the engine needs of them."""
+        return Limits(
+            file_size_max=self.max_file_size,
+            chunk_size_max=self.max_chunk_size,
+            allowed_types=self.allowed_types,
+            upload_ttl=self.upload_ttl,
+        )
+
+
+class BadSettings(ValueError):
+    """What is wrong with the settings, a line each."""
+
+
+def load(**options: object) -> Settings:
+    """The settings: options that are not None, then the environment, then defaults. BadSettings."""
+    try:
+        return Settings(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise BadSettings("\n".join(_line(problem["loc"], problem["msg"]) for problem in error.errors())) from None
+
+
+def is_loopback(host: str) -> bool:
+    """Only this machine can reach `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _path_of(dsn: str, *, scheme: str, default: Path) -> Path:
+    """The path in `scheme:///path` (relative) or `scheme:////path` (absolute), as SQLAlchemy reads them."""
+    return Path(dsn.removeprefix(f"{scheme}:///")) if dsn else default
+
+
+def _line(where: tuple[int | str, ...], problem: str) -> str:
+    name = "_".join(str(part) for part in where if part != "database").upper()
+    variable = "UPLOADSTREAM" if "database" in where else f"UPLOADSTREAM_{name}"
+    text = problem.removeprefix("Value error, ")
+    return f"{variable}: {text}" if where else text
