@@ -1,0 +1,214 @@
+"""curl, which knows nothing of this service: tus by hand, and downloads that go on where they stopped."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.interop.stored import content_url, head, id_of, sha256_of, stored_sha256
+from tests.servers import RunningServer
+
+MIB = 2**20
+CURL_TIMED_OUT = 28
+TUS = ("-H", "Tus-Resumable: 1.0.0")
+PATCH = ("-X", "PATCH", *TUS, "-H", "Content-Type: application/offset+octet-stream")
+
+Curl = Callable[..., httpx.Response]
+
+
+def at(offset: int) -> tuple[str, str]:
+    """The field that says where a PATCH belongs."""
+    return ("-H", f"Upload-Offset: {offset}")
+
+
+def parsed(output: bytes) -> httpx.Response:
+    """The last response of curl's `-i`; before it there may be interim ones."""
+    header, _, body = output.partition(b"\r\n\r\n")
+    while header.split(b" ", 2)[1].startswith(b"1"):
+        header, _, body = body.partition(b"\r\n\r\n")
+    status_line, *lines = header.decode("latin-1").split("\r\n")
+    fields = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+    framing = {"transfer-encoding", "content-encoding"}
+    kept = [(name, value) for name, value in fields if name.lower() not in framing]
+    return httpx.Response(int(status_line.split(" ")[1]), headers=kept, content=body)
+
+
+@pytest.fixture
+def send(curl: str) -> Curl:
+    """Run curl and return the response it got."""
+
+    def run(*arguments: str, stdin: bytes = b"") -> httpx.Response:
+        command = [curl, "--silent", "--show-error", "--include", "--max-time", "60", *arguments]
+        return parsed(subprocess.run(command, input=stdin, stdout=subprocess.PIPE, check=True).stdout)
+
+    return run
+
+
+@pytest.fixture
+def create(send: Curl, server: RunningServer) -> Callable[[int], str]:
+    """Create an upload of a size and return its URL."""
+
+    def run(size: int) -> str:
+        response = send("-X", "POST", *TUS, "-H", f"Upload-Length: {size}", f"{server.http_url}/files")
+        assert response.status_code == HTTPStatus.CREATED
+        return str(httpx.URL(f"{server.http_url}/files").join(response.headers["Location"]))
+
+    return run
+
+
+@pytest.fixture
+def finished(send: Curl, create: Callable[[int], str], large_file: Path) -> str:
+    """The URL of an upload of the large file that is complete."""
+    url = create(large_file.stat().st_size)
+    send(*PATCH, *at(0), "--data-binary", f"@{large_file}", url)
+    return url
+
+
+def test_options_announces_the_protocol(send: Curl, server: RunningServer) -> None:
+    response = send("-X", "OPTIONS", f"{server.http_url}/files")
+
+    assert response.status_code in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}
+    assert response.headers["Tus-Version"] == "1.0.0"
+    assert response.headers["Tus-Max-Size"] == str(512 * MIB)
+    announced = set(response.headers["Tus-Extension"].split(","))
+    assert announced >= {"creation", "creation-with-upload", "creation-defer-length", "termination", "expiration"}
+
+
+def test_another_version_of_the_protocol_is_refused(send: Curl, server: RunningServer) -> None:
+    response = send("-X", "POST", "-H", "Tus-Resumable: 0.2.2", "-H", "Upload-Length: 5", f"{server.http_url}/files")
+
+    assert response.status_code == HTTPStatus.PRECONDITION_FAILED
+    assert response.headers["Tus-Version"] == "1.0.0"
+
+
+def test_two_patches_make_a_file(
+    send: Curl, create: Callable[[int], str], server: RunningServer, tmp_path: Path
+) -> None:
+    first, second = os.urandom(3 * MIB), os.urandom(2 * MIB + 1)
+    whole = tmp_path / "whole"
+    whole.write_bytes(first + second)
+    url = create(len(first + second))
+
+    before = send(*PATCH, *at(0), "--data-binary", "@-", url, stdin=first)
+    half = send("--head", *TUS, url)
+    after = send(*PATCH, *at(len(first)), "--data-binary", "@-", url, stdin=second)
+
+    assert (before.status_code, after.status_code) == (HTTPStatus.NO_CONTENT, HTTPStatus.NO_CONTENT)
+    assert half.headers["Upload-Offset"] == str(len(first))
+    assert half.headers["Upload-Length"] == str(len(first + second))
+    assert half.headers["Cache-Control"] == "no-store"
+    assert after.headers["Upload-Offset"] == str(len(first + second))
+    assert all(response.headers["Tus-Resumable"] == "1.0.0" for response in (before, half, after))
+    assert stored_sha256(server, url) == sha256_of(whole)
+
+
+def test_a_chunked_body_that_curl_waits_to_be_asked_for_arrives_whole(
+    send: Curl, create: Callable[[int], str], server: RunningServer, large_file: Path
+) -> None:
+    url = create(large_file.stat().st_size)
+    expect = ("-H", "Expect: 100-continue", "-H", "Transfer-Encoding: chunked")
+
+    response = send(*PATCH, *at(0), *expect, "--upload-file", "-", url, stdin=large_file.read_bytes())
+
+    assert response.status_code == HTTPStatus.NO_CONTENT
+    assert stored_sha256(server, url) == sha256_of(large_file)
+
+
+def test_a_patch_at_the_wrong_offset_changes_nothing(send: Curl, create: Callable[[int], str]) -> None:
+    url = create(10)
+
+    response = send(*PATCH, *at(5), "--data-binary", "12345", url)
+
+    assert response.status_code == HTTPStatus.CONFLICT
+    assert head(url).headers["Upload-Offset"] == "0"
+
+
+def test_a_patch_of_another_type_is_refused(send: Curl, create: Callable[[int], str]) -> None:
+    url = create(5)
+
+    response = send(
+        "-X", "PATCH", *TUS, "-H", "Content-Type: text/plain", "-H", "Upload-Offset: 0", "--data-binary", "12345", url
+    )
+
+    assert response.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+def test_the_bytes_of_a_cut_patch_are_kept(
+    curl: str, send: Curl, create: Callable[[int], str], server: RunningServer, large_file: Path, tmp_path: Path
+) -> None:
+    url = create(large_file.stat().st_size)
+    slowly = [curl, "--silent", "--limit-rate", "10M", "--max-time", "1.5"]
+    cut = subprocess.run([*slowly, *PATCH, *at(0), "--data-binary", f"@{large_file}", url], check=False)
+    assert cut.returncode == CURL_TIMED_OUT
+
+    offset = int(head(url).headers["Upload-Offset"])
+    rest = tmp_path / "rest"
+    rest.write_bytes(large_file.read_bytes()[offset:])
+    send(*PATCH, *at(offset), "--data-binary", f"@{rest}", url)
+
+    assert 0 < offset < large_file.stat().st_size
+    assert stored_sha256(server, url) == sha256_of(large_file)
+
+
+def test_a_download_goes_on_where_it_stopped(
+    curl: str, finished: str, server: RunningServer, large_file: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "download"
+    target.write_bytes(large_file.read_bytes()[: 20 * MIB + 1])
+    command = [curl, "--silent", "--show-error", "--fail", "--continue-at", "-", "--output", str(target)]
+
+    result = subprocess.run(
+        [*command, "--write-out", "%{http_code} %{size_download}", content_url(server, id_of(finished))],
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+
+    assert result.stdout == f"206 {30 * MIB - 1}"
+    assert sha256_of(target) == sha256_of(large_file)
+
+
+def test_a_download_that_was_cut_goes_on_where_it_stopped(
+    curl: str, finished: str, server: RunningServer, large_file: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "download"
+    command = [curl, "--silent", "--continue-at", "-", "--output", str(target)]
+    url = content_url(server, id_of(finished))
+    cut = subprocess.run([*command, "--limit-rate", "10M", "--max-time", "1.5", url], check=False)
+    assert cut.returncode == CURL_TIMED_OUT
+    assert 0 < target.stat().st_size < large_file.stat().st_size
+
+    subprocess.run([*command, "--fail", url], check=True)
+
+    assert sha256_of(target) == sha256_of(large_file)
+
+
+def test_a_download_that_is_whole_is_left_alone(
+    curl: str, finished: str, server: RunningServer, large_file: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "download"
+    target.write_bytes(large_file.read_bytes())
+    command = [curl, "--silent", "--continue-at", "-", "--output", str(target)]
+
+    subprocess.run([*command, content_url(server, id_of(finished))], check=True)
+
+    assert sha256_of(target) == sha256_of(large_file)
+
+
+def test_ranges_come_as_asked(send: Curl, finished: str, server: RunningServer, large_file: Path) -> None:
+    content = large_file.read_bytes()
+    url = content_url(server, id_of(finished))
+
+    first = send("--range", "0-0", url)
+    middle = send("--range", "1048575-3145728", url)
+    last = send("--range", "-1000", url)
+
+    assert [response.status_code for response in (first, middle, last)] == [HTTPStatus.PARTIAL_CONTENT] * 3
+    assert first.content == content[:1]
+    assert middle.content == content[1048575:3145729]
+    assert middle.headers["Content-Range"] == f"bytes 1048575-3145728/{len(content)}"
+    assert last.content == content[-1000:]

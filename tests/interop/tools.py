@@ -1,0 +1,79 @@
+"""Foreign clients that are built or installed once, from pinned sources, and then kept in pytest's cache.
+
+Invariant: a kept client was made from exactly the pins in the checkout; its directory is named by their hash.
+"""
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+INSTALL_SECONDS_MAX = 540
+
+
+def required_program(name: str) -> str:
+    """The path of a program that the machine must have for a test."""
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed; the tests with its clients need it")
+    return path
+
+
+def run_step(command: Sequence[str], *, directory: Path) -> None:
+    """Run one step of making a client; when it fails, so does the test, with the step's own words."""
+    result = subprocess.run(
+        command, cwd=directory, capture_output=True, text=True, timeout=INSTALL_SECONDS_MAX, check=False
+    )
+    if result.returncode != 0:
+        pytest.fail(
+            f"`{' '.join(command)}` in {directory} ended with status {result.returncode}:\n"
+            f"{result.stdout}{result.stderr}",
+            pytrace=False,
+        )
+
+
+def made_once(cache: pytest.Cache, name: str, *, pins: Sequence[Path], make: Callable[[Path], None]) -> Path:
+    """The directory of a client made by `make`, which runs only if these pins were not seen before."""
+    digest = hashlib.sha256(b"".join(pin.read_bytes() for pin in pins)).hexdigest()
+    kept = cache.mkdir("interop") / f"{name}-{digest[:16]}"
+    if not kept.exists():
+        with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
+            # Made beside its place and moved there whole, so that an interrupted run leaves nothing half made.
+            staging = Path(scratch) / name
+            staging.mkdir()
+            make(staging)
+            staging.rename(kept)
+    return kept
+
+
+def make_tus_js(directory: Path) -> None:
+    """Install tus-js-client as the lock file says."""
+    npm = required_program("npm")
+    for name in ("package.json", "package-lock.json", ".npmrc"):
+        shutil.copy(HERE / "node" / name, directory)
+    run_step([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], directory=directory)
+
+
+def make_grpcurl(directory: Path) -> None:
+    """Build grpcurl as go.mod and go.sum say."""
+    go = required_program("go")
+    package = "github.com/fullstorydev/grpcurl/cmd/grpcurl"
+    run_step([go, "build", "-mod=readonly", "-o", str(directory / "grpcurl"), package], directory=HERE / "go")
+
+
+def tus_js_script(cache: pytest.Cache) -> Path:
+    """The script that drives tus-js-client, beside the installed client."""
+    pins = [HERE / "node" / name for name in ("package.json", "package-lock.json")]
+    directory = made_once(cache, "tus-js", pins=pins, make=make_tus_js)
+    return Path(shutil.copy(HERE / "node" / "upload.js", directory))
+
+
+def grpcurl_program(cache: pytest.Cache) -> Path:
+    """The built grpcurl."""
+    pins = [HERE / "go" / name for name in ("go.mod", "go.sum")]
+    return made_once(cache, "grpcurl", pins=pins, make=make_grpcurl) / "grpcurl"
