@@ -1,0 +1,1 @@
+"""Messages and stubs of the gRPC service, written by scripts/generate-proto."""

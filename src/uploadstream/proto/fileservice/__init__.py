@@ -1,0 +1,1 @@
+"""The package fileservice of the gRPC service."""
