@@ -1,0 +1,9 @@
+from uploadstream.client.asynchronous import AsyncClient as AsyncClient
+from uploadstream.client.errors import UploadError as UploadError
+from uploadstream.client.synchronous import Client as Client
+from uploadstream.client.values import AuditEntry as AuditEntry
+from uploadstream.client.values import DeletionStats as DeletionStats
+from uploadstream.client.values import FileInfo as FileInfo
+from uploadstream.client.values import Progress as Progress
+from uploadstream.client.values import Step as Step
+from uploadstream.client.values import UploadInfo as UploadInfo

@@ -1,0 +1,1 @@
+"""The Python client: uploads and downloads that continue after a cut, over gRPC or HTTP, async and sync."""
