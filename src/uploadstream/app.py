@@ -25,6 +25,7 @@ from uploadstream.engine.files import Files
 from uploadstream.engine.receiving import Receiver
 from uploadstream.engine.sweeper import Sweep, Sweeper
 from uploadstream.engine.uploads import Uploads
+from uploadstream.engine.verify import Verdict, verify
 from uploadstream.engine.watch import Watch
 from uploadstream.ports import Ports
 from uploadstream.protocols.health import Health
@@ -80,3 +81,15 @@ def http_app(running: Service, *, is_draining: Callable[[], bool]) -> Starlette:
         Mount("/", rest.app(title="UploadStream", version=version("uploadstream"))),
     ]
     return Starlette(routes=routes)
+
+
+async def fsck(settings: Settings) -> AsyncIterator[Verdict]:
+    """A verdict on every stored file; the service may be running beside."""
+    catalog = await SqliteCatalog.open(settings.catalog_path, durable=False)
+    blobs = DiskBlobs(settings.blobs_path)
+    try:
+        async for verdict in verify(Ports(catalog, blobs, DiskLeases(settings.data_dir), SystemClock())):
+            yield verdict
+    finally:
+        await catalog.close()
+        blobs.close()

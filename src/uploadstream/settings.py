@@ -13,7 +13,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, PositiveInt, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from uploadstream.core.session import Limits
-from uploadstream.core.sizes import MIB, parse_size
+from uploadstream.core.sizes import MIB, iec, parse_size
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.ASCII)
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
@@ -136,6 +136,17 @@ def load(**options: object) -> Settings:
         return Settings(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         raise BadSettings("\n".join(_line(problem["loc"], problem["msg"]) for problem in error.errors())) from None
+
+
+def spelled(default: object) -> str:
+    """A default as its variable would be written."""
+    if isinstance(default, timedelta):
+        seconds = int(default.total_seconds())
+        unit = next(unit for unit in ("d", "h", "s") if seconds % _SECONDS[unit] == 0)
+        return f"{seconds // int(_SECONDS[unit])}{unit}"
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    return iec(default).replace(" ", "") if isinstance(default, int) and default >= MIB else str(default)
 
 
 def is_loopback(host: str) -> bool:

@@ -7,13 +7,13 @@ catalog transaction after the bytes are durable, and may be repeated. Only the h
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from uploadstream.core.access import Caller, check_user
-from uploadstream.core.errors import ContentRefused, LengthMismatch, OffsetMismatch, StorageFull, TakenOver
+from uploadstream.core.errors import Busy, ContentRefused, LengthMismatch, OffsetMismatch, StorageFull, TakenOver
 from uploadstream.core.files import Action, File, audit_of, visible_file, visible_upload
 from uploadstream.core.ids import check_id
 from uploadstream.core.media import check_content_type, check_filename
@@ -95,9 +95,8 @@ class Uploads:
         first. Whatever ends the body early, the bytes that came are kept. OffsetMismatch, BadInput, Busy, TakenOver,
         BodyTimeout, NotFound, Gone; and whatever `pour` raises.
         """
-        await self.status(upload_id, caller)  # what cannot be seen is not taken over
         pouring = Pouring()
-        async with self._held(upload_id, pouring):
+        async with self._held(upload_id, caller, pouring):
             found = await self.status(upload_id, caller)
             session = found.session
             if found.file is not None:
@@ -127,7 +126,7 @@ class Uploads:
         """Receive a whole file, all or nothing: whatever goes wrong, nothing of it is left. Errors as of `append`."""
         session = await self._begin(declared, caller)
         pouring = Pouring()
-        async with self._held(session.id, pouring):
+        async with self._held(session.id, caller, pouring):
             try:
                 received = await self._receiver.receive(session, Received.nothing(), pouring, pour, whole=True)
                 if declared.length not in {None, received.size}:
@@ -140,8 +139,7 @@ class Uploads:
 
     async def abort(self, upload_id: str, caller: Caller) -> None:
         """End an open upload without a file, nothing of it is left; or delete its file. NotFound, Gone, Busy."""
-        await self.status(upload_id, caller)
-        async with self._held(upload_id, Pouring()):
+        async with self._held(upload_id, caller, Pouring()):
             found = await self.status(upload_id, caller)
             if found.file is not None:
                 await self._files.delete(found.file.id, caller)
@@ -219,11 +217,20 @@ class Uploads:
         return Uploaded(_complete(file, self.limits), file)
 
     @asynccontextmanager
-    async def _held(self, upload_id: str, pouring: Pouring) -> AsyncIterator[None]:
+    async def _held(self, upload_id: str, caller: Caller, pouring: Pouring) -> AsyncIterator[None]:
+        """The upload's lease. Its holder is asked to let go only by somebody who may see the upload."""
+        check_id(upload_id, kind="upload")
+
         def let_go() -> None:
             pouring.stop(TakenOver(upload_id=upload_id))
 
-        async with self._leases.hold(upload_id, let_go=let_go, patience_seconds=PATIENCE_SECONDS):
+        async with AsyncExitStack() as stack:
+            hold = self._leases.hold
+            try:
+                await stack.enter_async_context(hold(upload_id, let_go=let_go))
+            except Busy:
+                await self.status(upload_id, caller)
+                await stack.enter_async_context(hold(upload_id, let_go=let_go, patience_seconds=PATIENCE_SECONDS))
             yield
 
 
