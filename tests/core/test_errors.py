@@ -1,0 +1,122 @@
+"""Every refusal says its numbers, in the words of the public contract."""
+
+import re
+from collections import Counter
+
+import pytest
+
+from uploadstream.core.errors import (
+    BadBodyType,
+    BadField,
+    BadInput,
+    BodyTimeout,
+    Busy,
+    CatalogUnavailable,
+    ChecksumMismatch,
+    ChunkTooLarge,
+    ContentRefused,
+    Draining,
+    Gone,
+    LengthMismatch,
+    MissingMetadata,
+    NotFound,
+    OffsetMismatch,
+    RangeNotSatisfiable,
+    Refusal,
+    StorageFull,
+    StorageUnavailable,
+    TakenOver,
+    TooLarge,
+    TypeMismatch,
+    TypeNotAllowed,
+    Unavailable,
+    UploadClosed,
+    every_refusal,
+)
+from uploadstream.core.sizes import MIB
+
+ABSTRACT = {Refusal, BadInput, ContentRefused, Unavailable}
+UNIQUE = 7_654_321
+
+SAID: list[tuple[Refusal, str]] = [
+    # word for word as the contract has them
+    (TooLarge(size=600 * MIB, limit=512 * MIB), "File size 600 MiB exceeds limit of 512 MiB"),
+    (MissingMetadata(), "First message must be metadata"),
+    (ChunkTooLarge(size=5 * MIB, limit=4 * MIB), "Chunk of 5 MiB exceeds limit of 4 MiB"),
+    (LengthMismatch(received=1025, declared=1024), "Received 1025 bytes, declared 1024"),
+    (TypeMismatch(declared="image/png", detected="text/plain"), "Declared image/png, content is text/plain"),
+    (
+        TypeNotAllowed(detected="application/x-dosexec", allowed=("image/*", "video/*")),
+        "Type application/x-dosexec is not allowed; allowed: image/*, video/*",
+    ),
+    (BadField(field="filename", problem="must be 1 to 255 bytes, has 0"), "filename: must be 1 to 255 bytes, has 0"),
+    (OffsetMismatch(expected=8192, given=4096), "Next byte belongs at 8192, not at 4096"),
+    (
+        ChecksumMismatch(at=8192, algorithm="crc32c", computed="1a2b3c4d", declared="00000000"),
+        "Chunk at 8192: crc32c is 1a2b3c4d, declared 00000000",
+    ),
+    (NotFound(kind="file", id="5f0c"), "No file 5f0c"),
+    (Busy(upload_id="5f0c"), "Upload is being written by another request"),
+    (StorageUnavailable(), "Storage is not reachable; nothing was lost, retry"),
+    # ours
+    (TooLarge(size=600_000_000, limit=512 * MIB), "File size 572.2 MiB exceeds limit of 512 MiB"),
+    (BadBodyType(field="Content-Type", problem="must be text/plain"), "Content-Type: must be text/plain"),
+    (UploadClosed(upload_id="5f0c", state="complete"), "Upload 5f0c is complete and takes no more bytes"),
+    (RangeNotSatisfiable(start=9, size=8), "Bytes from 9 on were asked for, the file has 8"),
+    (Gone(kind="upload", id="5f0c", how="expired"), "No upload 5f0c: it was expired"),
+    (TakenOver(upload_id="5f0c"), "Upload was taken over by a newer request; its bytes so far are kept"),
+    (BodyTimeout(seconds=60.0), "No byte came for 60 s; continue from the last byte received"),
+    (StorageFull(free=1536), "Storage is full, 1.5 KiB left; nothing was lost, retry when there is room"),
+    (CatalogUnavailable(), "Catalog is not reachable; nothing was lost, retry"),
+    (Draining(), "Server is about to stop; nothing was lost, retry"),
+]
+
+
+@pytest.mark.parametrize(("error", "words"), [pytest.param(*row, id=type(row[0]).__name__) for row in SAID])
+def test_a_refusal_says_what_happened(error: Refusal, words: str) -> None:
+    assert str(error) == words
+
+
+def test_every_refusal_that_is_ever_raised_has_its_words_in_this_table() -> None:
+    assert {type(error) for error, _ in SAID} == set(every_refusal()) - ABSTRACT
+
+
+def test_every_refusal_has_a_reason_of_its_own_that_machines_can_compare() -> None:
+    reasons = Counter(cls.reason for cls in every_refusal())
+
+    assert [reason for reason, count in reasons.items() if count > 1] == []
+    assert all(re.fullmatch("[A-Z][A-Z_]*[A-Z]", reason) for reason in reasons)
+
+
+@pytest.mark.parametrize("error", [pytest.param(error, id=type(error).__name__) for error, _ in SAID])
+def test_the_numbers_are_the_attributes_as_text(error: Refusal) -> None:
+    assert error.numbers.keys() == vars(error).keys()
+    assert all(isinstance(value, str) for value in error.numbers.values())
+
+
+def test_a_list_among_the_numbers_is_spelled_with_commas() -> None:
+    error = TypeNotAllowed(detected="text/plain", allowed=("image/*", "video/*"))
+
+    assert error.numbers == {"detected": "text/plain", "allowed": "image/*, video/*"}
+
+
+def test_exact_bytes_are_in_the_numbers_where_the_sentence_rounds_them() -> None:
+    assert TooLarge(size=UNIQUE, limit=1).numbers == {"size": str(UNIQUE), "limit": "1"}
+
+
+def test_no_number_is_named_like_a_member_of_problem_details() -> None:
+    names = {name for error, _ in SAID for name in error.numbers}
+
+    assert names.isdisjoint({"type", "title", "status", "detail", "instance", "reason"})
+
+
+def test_two_refusals_are_never_the_same_one() -> None:
+    assert NotFound(kind="file", id="a") != NotFound(kind="file", id="a")
+
+
+def test_the_tree_begins_at_its_root_and_names_each_class_once() -> None:
+    classes = every_refusal()
+
+    assert classes[0] is Refusal
+    assert len(classes) == len(set(classes))
+    assert all(cls.__mro__[1] in classes for cls in classes[1:])

@@ -1,0 +1,236 @@
+"""The session's rules, tried whole: every session that can come about, with every event.
+
+Invariant: the rules are written here a second time, in the words of the protocols' specifications.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.core.refusals import refusal_of
+from uploadstream.core.errors import (
+    BadField,
+    Gone,
+    LengthMismatch,
+    OffsetMismatch,
+    Refusal,
+    TooLarge,
+    UploadClosed,
+)
+from uploadstream.core.session import (
+    TRANSITIONS,
+    Aborted,
+    Appended,
+    Declared,
+    End,
+    Event,
+    LengthDeclared,
+    Published,
+    Sealed,
+    Session,
+    State,
+    check_length,
+    diagram,
+)
+
+SIZE_MAX = 4  # small enough to try everything
+NUMBERS = range(-1, SIZE_MAX + 2)
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+EVENTS: list[Event] = [
+    *(Appended(count) for count in range(SIZE_MAX + 2)),
+    *(LengthDeclared(length) for length in NUMBERS),
+    Sealed(),
+    Published(),
+    *(Aborted(how) for how in End),
+]
+STARTS = [None, *range(SIZE_MAX + 1)]
+
+
+def session(length: int | None = None, *, offset: int = 0) -> Session:
+    declared = Declared("ann", "a.bin", "text/plain", length)
+    return Session("a", declared, SIZE_MAX, "test", created_at=NOON, touched_at=NOON, offset=offset)
+
+
+def reachable() -> Iterator[tuple[Session, Event, Session | Refusal]]:
+    """Every session that can come about, every event, and what comes of it."""
+    todo, seen = [session(length) for length in STARTS], set[Session]()
+    while todo:
+        now = todo.pop()
+        if now in seen:
+            continue
+        seen.add(now)
+        for event in EVENTS:
+            try:
+                after = now.after(event)
+            except Refusal as error:
+                yield now, event, error
+            else:
+                yield now, event, after
+                todo.append(after)
+
+
+WALK = list(reachable())
+SESSIONS = list(dict.fromkeys(before for before, _, _ in WALK))
+
+
+def allowed(now: Session, event: Event) -> bool:
+    """The rules again."""
+    is_open, end = now.state is State.OPEN, now.length
+    match event:
+        case Appended(count):
+            return is_open and now.offset + count <= (SIZE_MAX if end is None else end)
+        case LengthDeclared(length):
+            return is_open and now.offset <= length <= SIZE_MAX and end in {None, length}
+        case Sealed():
+            return is_open and end in {None, now.offset}
+        case Published():
+            return now.state is State.SEALED
+        case _:
+            return now.state in {State.OPEN, State.SEALED}
+
+
+def test_the_walk_is_whole() -> None:
+    assert {now.state for now in SESSIONS} == set(State)
+    assert {now.offset for now in SESSIONS} == set(range(SIZE_MAX + 1))
+    assert {now.length for now in SESSIONS} == set(STARTS)
+    assert {type(event) for _, event, after in WALK if isinstance(after, Session)} == {type(event) for event in EVENTS}
+
+
+def test_exactly_what_is_allowed_happens() -> None:
+    for now, event, after in WALK:
+        assert isinstance(after, Session) == allowed(now, event), f"{event} on {now}"
+
+
+def test_the_offset_never_goes_back_and_a_length_never_changes() -> None:
+    for now, event, after in WALK:
+        if isinstance(after, Session):
+            assert after.offset == now.offset + (event.count if isinstance(event, Appended) else 0)
+            assert now.length in {None, after.length}
+
+
+def test_there_are_never_more_bytes_than_declared_or_allowed() -> None:
+    for now in SESSIONS:
+        assert 0 <= now.offset <= (SIZE_MAX if now.length is None else now.length) <= SIZE_MAX
+        assert now.room == (SIZE_MAX if now.length is None else now.length) - now.offset
+        assert now.is_full == (now.offset == now.length)
+
+
+def test_nothing_but_offset_length_state_and_end_ever_changes() -> None:
+    for now, _, after in WALK:
+        if isinstance(after, Session):
+            kept = (now.id, now.size_max, now.protocol, now.created_at, now.declared.user_id, now.declared.filename)
+            assert kept == (
+                *(after.id, after.size_max, after.protocol, after.created_at),
+                *(after.declared.user_id, after.declared.filename),
+            )
+
+
+def test_a_sealed_or_complete_upload_has_every_byte_it_declared() -> None:
+    assert all(now.is_full for now in SESSIONS if now.state in {State.SEALED, State.COMPLETE})
+
+
+def test_what_is_complete_or_aborted_stays_so() -> None:
+    closed = {State.COMPLETE, State.ABORTED}
+
+    assert closed <= {now.state for now in SESSIONS}
+    assert not [after for now, _, after in WALK if now.state in closed and isinstance(after, Session)]
+
+
+def test_an_upload_that_was_aborted_says_how_and_no_other_does() -> None:
+    for now in SESSIONS:
+        assert (now.end is not None) == (now.state is State.ABORTED)
+    for _, event, after in WALK:
+        if isinstance(event, Aborted) and isinstance(after, Session):
+            assert after.end is event.how
+
+
+def test_a_refused_event_names_the_right_numbers() -> None:
+    for now, event, error in WALK:
+        if not isinstance(error, Refusal):
+            continue
+        match error, event:
+            case UploadClosed(), _:
+                assert (now.state, type(event)) not in TRANSITIONS
+                assert (error.upload_id, error.state) == (now.id, now.state.value)
+            case LengthMismatch(), Appended(count):
+                assert (error.received, error.declared) == (now.offset + count, now.length)
+            case TooLarge(), Appended(count):
+                assert now.length is None
+                assert (error.size, error.limit) == (now.offset + count, SIZE_MAX)
+            case LengthMismatch(), LengthDeclared(length):
+                assert (error.received, error.declared) == (now.offset, length)
+            case TooLarge(), LengthDeclared(length):
+                assert (error.size, error.limit) == (length, SIZE_MAX)
+            case LengthMismatch(), Sealed():
+                assert (error.received, error.declared) == (now.offset, now.length)
+            case BadField(), LengthDeclared(length):
+                assert error.field == "size"
+                assert str(length) in error.problem
+                assert length < 0 or str(now.length) in error.problem
+            case _:
+                pytest.fail(f"{error!r} for {event} on {now}")
+
+
+@pytest.mark.parametrize("at", NUMBERS)
+def test_bytes_go_only_where_the_last_ones_ended(at: int) -> None:
+    for now in SESSIONS:
+        for count in range(SIZE_MAX + 2):
+            fits = at == now.offset and allowed(now, Appended(count))
+            error = refusal_of(now.check_append, at=at, count=count)
+            assert (error is None) == fits
+            assert isinstance(error, OffsetMismatch) == (now.state is State.OPEN and at != now.offset)
+            if isinstance(error, OffsetMismatch):
+                assert (error.expected, error.given) == (now.offset, at)
+
+
+def test_an_upload_takes_bytes_exactly_while_it_is_open() -> None:
+    for now in SESSIONS:
+        match now.state, refusal_of(now.check_open):
+            case State.OPEN, None:
+                pass
+            case State.ABORTED, Gone() as error:
+                assert (error.kind, error.id, error.how) == ("upload", now.id, now.end)
+            case ((State.SEALED | State.COMPLETE), UploadClosed() as error):
+                assert (error.upload_id, error.state) == (now.id, now.state)
+            case other:
+                pytest.fail(f"{other} for {now}")
+
+
+def test_what_is_said_again_must_be_what_was_said_at_first() -> None:
+    now = session(3)
+
+    now.check_agrees()
+    now.check_agrees(filename="a.bin", content_type="text/plain", length=3)
+    with pytest.raises(BadField, match=r"^filename: is b\.bin here, was a\.bin when the upload began$"):
+        now.check_agrees(filename="b.bin")
+    with pytest.raises(BadField, match=r"^content_type: is image/png here, was text/plain when"):
+        now.check_agrees(content_type="image/png")
+    with pytest.raises(BadField, match=r"^size: is 0 here, was 3 when"):
+        now.check_agrees(length=0)
+
+
+def test_a_length_told_later_agrees_with_none_told_before() -> None:
+    session(None).check_agrees(length=3)
+
+
+@pytest.mark.parametrize("length", [None, *NUMBERS])
+def test_an_upload_of_any_length_up_to_the_limit_may_begin(length: int | None) -> None:
+    expected = BadField if length == -1 else TooLarge if length == SIZE_MAX + 1 else None
+
+    if expected is None:
+        check_length(length, size_max=SIZE_MAX)
+    else:
+        with pytest.raises(expected):
+            check_length(length, size_max=SIZE_MAX)
+
+
+def test_an_upload_expires_when_nobody_touched_it_for_its_idle_life() -> None:
+    assert session().expires_at(timedelta(hours=24)) == NOON + timedelta(days=1)
+
+
+def test_the_drawing_has_an_arrow_for_each_row_of_the_table() -> None:
+    lines = diagram().splitlines()
+
+    assert lines[:2] == ["stateDiagram-v2", "    [*] --> open"]
+    assert lines[2:] == [f"    {a.value} --> {b.value}: {event.__name__}" for (a, event), b in TRANSITIONS.items()]
