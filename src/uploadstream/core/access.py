@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,6 +34,7 @@ def check_user(user_id: str) -> str:
     """`user_id` if it is empty or 1 to 128 characters of text."""
     if len(user_id) > USER_LENGTH_MAX:
         raise BadField(field="user_id", problem=f"must be 1 to {USER_LENGTH_MAX} characters, has {len(user_id)}")
-    if not user_id.isprintable():
+    # surrogates are no text; format characters are: they join the parts of letters and emoji
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in user_id):
         raise BadField(field="user_id", problem="must be text without control characters")
     return user_id
