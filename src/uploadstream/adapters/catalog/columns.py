@@ -1,0 +1,110 @@
+"""The column types of the schema, and the few expressions that databases spell differently.
+
+Invariant: a value comes back equal to what was written, on every database.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Generic, TypeVar
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Float, SmallInteger, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.sqlite import CHAR
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+Choice = TypeVar("Choice", bound=enum.StrEnum | enum.IntEnum)
+
+# On SQLite an id is the text that URLs and file names show; sorted as text or as 16 bytes, the order is the same.
+Id: Final = Uuid(as_uuid=False).with_variant(CHAR(36), "sqlite")
+
+Details: Final = JSON().with_variant(JSONB(), "postgresql")
+
+
+class Instant(TypeDecorator[datetime]):
+    """A point in time to the microsecond: a timestamp with time zone; on SQLite, which has none, a number."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The type in the database."""
+        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Microseconds since 1970 on SQLite."""
+        if value is None or dialect.name != "sqlite":
+            return value
+        return (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: datetime | int | None, _: Dialect) -> datetime | None:
+        """In UTC."""
+        return _EPOCH + timedelta(microseconds=value) if isinstance(value, int) else value
+
+
+class Chosen(TypeDecorator[Choice], Generic[Choice]):
+    """One of an enumeration's members, kept as its value: text for a StrEnum, a small number for an IntEnum."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, choices: type[Choice]) -> None:
+        super().__init__()
+        self.choices: Final = choices
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The type of the members' values."""
+        return dialect.type_descriptor(SmallInteger() if issubclass(self.choices, enum.IntEnum) else Text())
+
+    def process_bind_param(self, value: Choice | None, _: Dialect) -> Any:
+        """The member's value."""
+        return None if value is None else value.value
+
+    def process_result_value(self, value: Any, _: Dialect) -> Choice | None:
+        """The member."""
+        return None if value is None else self.choices(value)
+
+
+class day_of(FunctionElement[str]):  # noqa: N801 - used as a function, like SQLAlchemy's own
+    """The UTC date of an Instant, as `2026-01-31`."""
+
+    type = Text()
+    inherit_cache = True
+
+
+class seconds_between(FunctionElement[float]):  # noqa: N801 - as above
+    """Seconds from the first Instant to the second."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(day_of, "sqlite")
+def _day_on_sqlite(element: day_of, compiler: SQLCompiler, **options: Any) -> str:
+    (at,) = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"strftime('%Y-%m-%d', {at} / 1000000, 'unixepoch')"
+
+
+@compiles(day_of, "postgresql")
+def _day_on_postgresql(element: day_of, compiler: SQLCompiler, **options: Any) -> str:
+    (at,) = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"to_char({at} AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+
+
+@compiles(seconds_between, "sqlite")
+def _seconds_on_sqlite(element: seconds_between, compiler: SQLCompiler, **options: Any) -> str:
+    start, end = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"(({end} - {start}) / 1000000.0)"
+
+
+@compiles(seconds_between, "postgresql")
+def _seconds_on_postgresql(element: seconds_between, compiler: SQLCompiler, **options: Any) -> str:
+    start, end = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"CAST(EXTRACT(EPOCH FROM ({end} - {start})) AS DOUBLE PRECISION)"

@@ -1,0 +1,1 @@
+"""The road from each schema to the next."""

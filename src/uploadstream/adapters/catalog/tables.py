@@ -1,0 +1,131 @@
+"""The schema, as it is now; `migrations/` leads to it.
+
+A listing is one index read backwards: its columns are the filter, the time and the id, and its condition leaves out
+what the listing never shows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    literal_column,
+)
+
+from uploadstream.adapters.catalog.columns import Chosen, Details, Id, Instant
+from uploadstream.core.files import Action, ProcessingStatus
+from uploadstream.core.session import End
+
+METADATA: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# An upload that has become a file has no row here: it is in `files`.
+UPLOADS: Final = Table(
+    "uploads",
+    METADATA,
+    Column("id", Id, primary_key=True),
+    Column("user_id", Text, nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("length", BigInteger),
+    Column("metadata", Text, nullable=False),
+    Column("size_max", BigInteger, nullable=False),
+    Column("protocol", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("touched_at", Instant, nullable=False),
+    Column("ended_how", Chosen(End)),
+    Column("ended_at", Instant),
+)
+
+# The columns are named after, and in the order of, the fields of core.files.File.
+FILES: Final = Table(
+    "files",
+    METADATA,
+    Column("id", Id, primary_key=True),
+    Column("user_id", Text, nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("declared_type", Text, nullable=False),
+    Column("detected_type", Text, nullable=False),
+    Column("crc32c", BigInteger, nullable=False),
+    Column("uploaded_at", Instant, nullable=False),
+    Column("protocol", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("sha256", Text),
+    Column("deleted_at", Instant),
+    Column("processing_status", Chosen(ProcessingStatus), nullable=False),
+)
+
+# No foreign key: the trail is also about uploads, and outlives what it is about. On SQLite the key is the table.
+AUDIT: Final = Table(
+    "audit",
+    METADATA,
+    Column("file_id", Id, primary_key=True),
+    Column("at", Instant, primary_key=True),
+    Column("id", Id, primary_key=True),
+    Column("action", Chosen(Action), nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("protocol", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("details", Details, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The outbox: what is to be done to a file after its last byte.
+JOBS: Final = Table(
+    "jobs",
+    METADATA,
+    Column("id", Id, primary_key=True),
+    Column("file_id", Id, ForeignKey("files.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("run_at", Instant, nullable=False),
+    UniqueConstraint("file_id", "kind"),
+)
+
+
+def _partial(name: str, *columns: Column[Any], where: ColumnElement[bool]) -> None:
+    """An index of the rows that fulfil a condition; it is used by a query that states the same condition."""
+    Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+OPEN: Final = UPLOADS.c.ended_at.is_(None)
+_partial("uploads_open", UPLOADS.c.created_at, UPLOADS.c.id, where=OPEN)
+_partial("uploads_open_of_user", UPLOADS.c.user_id, UPLOADS.c.created_at, UPLOADS.c.id, where=OPEN)
+
+ENDED: Final = UPLOADS.c.ended_at.is_not(None)
+_partial("uploads_ended", UPLOADS.c.ended_at, where=ENDED)
+
+IN_USE: Final = FILES.c.deleted_at.is_(None)
+_partial("files_in_use", FILES.c.uploaded_at, FILES.c.id, where=IN_USE)
+_partial("files_in_use_of_user", FILES.c.user_id, FILES.c.uploaded_at, FILES.c.id, where=IN_USE)
+
+IN_TRASH: Final = FILES.c.deleted_at.is_not(None)
+_partial("files_in_trash", FILES.c.uploaded_at, FILES.c.id, where=IN_TRASH)
+_partial("files_in_trash_of_user", FILES.c.user_id, FILES.c.uploaded_at, FILES.c.id, where=IN_TRASH)
+
+# Literals, not parameters: what a statement's parameters will be is not known when its index is chosen.
+OF_DELETIONS: Final = literal_column("action").in_(
+    literal_column(f"'{action}'") for action in (Action.DELETE, Action.RESTORE)
+)
+_partial("audit_of_deletions", AUDIT.c.at, AUDIT.c.action, where=OF_DELETIONS)
+
+WAITING: Final = literal_column("state") == literal_column("'pending'")
+_partial("jobs_waiting", JOBS.c.run_at, JOBS.c.id, where=WAITING)
