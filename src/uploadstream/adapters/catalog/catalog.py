@@ -1,0 +1,156 @@
+"""The Catalog port over SQLite: a thread that writes, three that read, nothing on the event loop.
+
+Invariant: an answer to a write is given after its commit, and an error of the database leaves as CatalogUnavailable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+from sqlalchemy import Connection
+
+from uploadstream.adapters.catalog import queries, writes
+from uploadstream.adapters.catalog.commits import Commits, Write
+from uploadstream.adapters.catalog.desk import Desk
+from uploadstream.adapters.catalog.rows import check_audit, check_file, check_session, is_id
+from uploadstream.adapters.catalog.sqlite import begin_writing, connect_for_writing, migrate, open_engine
+from uploadstream.core.files import Audit, File
+from uploadstream.core.pages import Position
+from uploadstream.core.session import Session
+from uploadstream.core.stats import DeletionStats
+
+GROUP_MAX: Final = 500
+LOOKUPS_MAX: Final = 64
+LISTERS: Final = 2
+
+Read = Callable[[Connection], Any]
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+
+class SqliteCatalog:
+    """The catalog in one file, which several processes may share."""
+
+    def __init__(self, path: Path, *, durable: bool) -> None:
+        engine = open_engine(path, durable=durable)
+        self._writer: Final[Desk[Write]] = Desk(
+            "catalog-writer",
+            threads=1,
+            batch_max=GROUP_MAX,
+            connect=functools.partial(connect_for_writing, engine),
+            serve=Commits(begin_writing, writes.IN_ORDER).commit,
+        )
+        # What reads one row goes in groups too, as changing threads costs more than the reading. What reads many has
+        # threads of its own, so that no row waits for a listing.
+        self._lookups: Final[Desk[Read]] = Desk(
+            "catalog-lookup", threads=1, batch_max=LOOKUPS_MAX, connect=engine.connect, serve=_read
+        )
+        self._listings: Final[Desk[Read]] = Desk(
+            "catalog-listing", threads=LISTERS, batch_max=1, connect=engine.connect, serve=_read
+        )
+
+    @classmethod
+    async def open(cls, path: Path, *, durable: bool) -> Self:
+        """The catalog at `path`, made or migrated if need be. CatalogUnavailable, SchemaTooNew.
+
+        Durable: an answer to a write is on the disk. Otherwise it outlives the process, but perhaps not the machine.
+        """
+        await asyncio.to_thread(migrate, path)
+        return cls(path, durable=durable)
+
+    async def close(self) -> None:
+        """Do what was asked for, then let go of the file. Whatever is asked for later gets CatalogUnavailable."""
+        for desk in (self._writer, self._lookups, self._listings):
+            await desk.close()
+
+    async def create_upload(self, session: Session, audit: Audit) -> None:
+        """Remember a new upload; one that is there already stays as it is."""
+        check_session(session)
+        check_audit(audit)
+        await self._write(writes.create_uploads, (session, audit))
+
+    async def upload(self, upload_id: str) -> Session | None:
+        """An upload that is open or ended without a file."""
+        return await self._look_up(queries.upload, upload_id) if is_id(upload_id) else None
+
+    async def declare_length(self, upload_id: str, length: int) -> None:
+        """Remember the length of an open upload."""
+        await self._write(writes.declare_lengths, (upload_id, length))
+
+    async def end_upload(self, session: Session, audit: Audit) -> None:
+        """Remember that an upload has ended without a file; nothing if it is not open any more."""
+        check_audit(audit)
+        await self._write(writes.end_uploads, (session, audit))
+
+    async def publish(self, file: File, audit: Audit) -> File:
+        """Add the file, its audit row and its job, and drop its upload; or give the file that is there already."""
+        check_file(file)
+        check_audit(audit)
+        return await self._write(writes.publish, (file, audit))
+
+    async def uploads(self, user_id: str | None, *, after: Position | None, limit: int) -> Sequence[Session]:
+        """Open uploads, the newest first."""
+        return await self._list(queries.uploads, user_id, after, limit)
+
+    async def file(self, file_id: str) -> File | None:
+        """A file, in use or in the trash."""
+        return await self._look_up(queries.file, file_id) if is_id(file_id) else None
+
+    async def files(self, user_id: str | None, *, deleted: bool, after: Position | None, limit: int) -> Sequence[File]:
+        """Files in use, or those in the trash, the newest upload first."""
+        return await self._list(functools.partial(queries.files, deleted=deleted), user_id, after, limit)
+
+    async def set_deleted(self, file: File, audit: Audit) -> bool:
+        """Write `file.deleted_at` with its audit row; False, and nothing, if another did the same before."""
+        check_audit(audit)
+        return await self._write(writes.set_deleted, (file, audit))
+
+    async def audit(self, file_id: str, *, after: Position | None, limit: int) -> Sequence[tuple[Position, Audit]]:
+        """What happened to one upload or file, the oldest first."""
+        return await self._list(queries.audit, file_id, after, limit) if is_id(file_id) else []
+
+    async def record(self, audit: Audit) -> None:
+        """Add a row to the trail."""
+        check_audit(audit)
+        await self._write(writes.record, audit)
+
+    async def known(self, keys: Collection[str]) -> set[str]:
+        """Those of `keys` that an open upload or a file has."""
+        return await self._list(queries.known, [key for key in keys if is_id(key)])
+
+    async def forget_ended(self, *, before: datetime, limit: int) -> int:
+        """Drop the rows of uploads that ended before that time; how many they were."""
+        return await self._write(writes.forget_ended, (before, limit))
+
+    async def deletion_stats(self, user_id: str | None) -> DeletionStats:
+        """Deletions and restores of one user's files, or of everybody's."""
+        return await self._list(queries.deletion_stats, user_id)
+
+    async def check(self) -> None:
+        """Raise CatalogUnavailable unless it answers."""
+        await self._look_up(queries.check)
+
+    async def _write(
+        self, act: Callable[[Connection, Sequence[Argument]], Sequence[Result]], argument: Argument
+    ) -> Result:
+        result: Result = await self._writer.ask(Write(act, argument))
+        return result
+
+    async def _look_up(self, query: Callable[..., Result], *arguments: object) -> Result:
+        result: Result = await self._lookups.ask(lambda connection: query(connection, *arguments))
+        return result
+
+    async def _list(self, query: Callable[..., Result], *arguments: object) -> Result:
+        result: Result = await self._listings.ask(lambda connection: query(connection, *arguments))
+        return result
+
+
+def _read(connection: Connection, reads: Sequence[Read]) -> Sequence[Any]:
+    outcomes = [read(connection) for read in reads]
+    connection.rollback()  # there is nothing to commit, but an end to the reading
+    return outcomes

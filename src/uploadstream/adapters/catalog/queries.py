@@ -1,0 +1,160 @@
+"""What is read of the catalog: plain functions over a connection.
+
+Every statement is built once and remembered, so that its compiled form is found again. Pages continue behind a row's
+place (time and id), never at a row's number: a listing costs the same on its last page as on its first.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterable
+from itertools import islice
+from typing import Any, Final
+
+from sqlalchemy import Column, Connection, Select, Table, bindparam, func, literal_column, select, tuple_, union_all
+
+from uploadstream.adapters.catalog.columns import Id, Instant, day_of, seconds_between
+from uploadstream.adapters.catalog.rows import audit_of, file_of, session_of
+from uploadstream.adapters.catalog.tables import AUDIT, FILES, IN_TRASH, IN_USE, OF_DELETIONS, OPEN, UPLOADS
+from uploadstream.core.files import Action, Audit, File
+from uploadstream.core.pages import Position
+from uploadstream.core.session import Session
+from uploadstream.core.stats import DeletionStats
+
+# SQLite takes 32,766 parameters in a statement, PostgreSQL 32,767.
+KEYS_MAX: Final = 10_000
+
+_UPLOAD: Final = select(UPLOADS).where(UPLOADS.c.id == bindparam("id"))
+_FILE: Final = select(FILES).where(FILES.c.id == bindparam("id"))
+_CHECK: Final = select(FILES.c.id).limit(1)
+_KEYS: Final = bindparam("keys", expanding=True, type_=Id)
+_KNOWN: Final = union_all(
+    select(UPLOADS.c.id).where(OPEN, UPLOADS.c.id.in_(_KEYS)), select(FILES.c.id).where(FILES.c.id.in_(_KEYS))
+)
+
+
+def upload(connection: Connection, upload_id: str) -> Session | None:
+    """An upload, open or ended."""
+    row = connection.execute(_UPLOAD, {"id": upload_id}).first()
+    return None if row is None else session_of(row)
+
+
+def file(connection: Connection, file_id: str) -> File | None:
+    """A file, in use or in the trash."""
+    row = connection.execute(_FILE, {"id": file_id}).first()
+    return None if row is None else file_of(row)
+
+
+def uploads(connection: Connection, user_id: str | None, after: Position | None, limit: int) -> list[Session]:
+    """Open uploads, the newest first."""
+    statement = _uploads_statement(of_user=user_id is not None, continued=after is not None)
+    return [session_of(row) for row in connection.execute(statement, _place(user_id, after, limit))]
+
+
+def files(
+    connection: Connection, user_id: str | None, after: Position | None, limit: int, *, deleted: bool
+) -> list[File]:
+    """Files in use or in the trash, the newest upload first."""
+    statement = _files_statement(of_user=user_id is not None, continued=after is not None, deleted=deleted)
+    return [file_of(row) for row in connection.execute(statement, _place(user_id, after, limit))]
+
+
+def audit(connection: Connection, file_id: str, after: Position | None, limit: int) -> list[tuple[Position, Audit]]:
+    """The trail of one upload or file, the oldest row first."""
+    rows = connection.execute(_audit_statement(continued=after is not None), _place(file_id, after, limit))
+    return [(Position(row.at, row.id), audit_of(row)) for row in rows]
+
+
+def known(connection: Connection, keys: Collection[str]) -> set[str]:
+    """Those of `keys` that an open upload or a file has."""
+    found: set[str] = set()
+    rest = iter(keys)
+    while some := list(islice(rest, KEYS_MAX)):
+        found.update(connection.execute(_KNOWN, {"keys": some}).scalars())
+    return found
+
+
+def deletion_stats(connection: Connection, user_id: str | None) -> DeletionStats:
+    """Deletions and restores: grouped by the database, added up here."""
+    statement = _deletions_statement(of_user=user_id is not None)
+    rows = connection.execute(statement, {} if user_id is None else {"of": user_id}).all()
+    deletions = [row for row in rows if row.action is Action.DELETE]
+    deleted = sum(row.times for row in deletions)
+    return DeletionStats(
+        deleted=deleted,
+        restored=sum(row.times for row in rows) - deleted,
+        by_day=_counts((row.day, row.times) for row in deletions),
+        by_type=_counts((row.type, row.times) for row in deletions),
+        age_seconds_mean=sum(row.age_sum for row in deletions) / deleted if deleted else 0.0,
+        age_seconds_max=max((row.age_max for row in deletions), default=0.0),
+    )
+
+
+def check(connection: Connection) -> None:
+    """Touch the data: an error is the answer."""
+    connection.execute(_CHECK).first()
+
+
+def _place(of: str | None, after: Position | None, limit: int) -> dict[str, Any]:
+    values: dict[str, Any] = {"limit": limit}
+    if of is not None:
+        values["of"] = of
+    if after is not None:
+        values |= {"after_at": after.at, "after_id": after.id}
+    return values
+
+
+def _listing(
+    statement: Select[Any], at: Column[Any], key: Column[Any], *, continued: bool, newest: bool
+) -> Select[Any]:
+    """A page in the order of time and id, behind a place if it goes on from one."""
+    place = tuple_(at, key)
+    after = tuple_(bindparam("after_at", type_=Instant), bindparam("after_id", type_=Id))
+    if continued:
+        statement = statement.where(place < after if newest else place > after)
+    order = (at.desc(), key.desc()) if newest else (at, key)
+    return statement.order_by(*order).limit(bindparam("limit"))
+
+
+@functools.cache
+def _uploads_statement(*, of_user: bool, continued: bool) -> Select[Any]:
+    statement = _of_user(select(UPLOADS).where(OPEN), UPLOADS, of_user=of_user)
+    return _listing(statement, UPLOADS.c.created_at, UPLOADS.c.id, continued=continued, newest=True)
+
+
+@functools.cache
+def _files_statement(*, of_user: bool, continued: bool, deleted: bool) -> Select[Any]:
+    statement = _of_user(select(FILES).where(IN_TRASH if deleted else IN_USE), FILES, of_user=of_user)
+    return _listing(statement, FILES.c.uploaded_at, FILES.c.id, continued=continued, newest=True)
+
+
+@functools.cache
+def _audit_statement(*, continued: bool) -> Select[Any]:
+    statement = select(AUDIT).where(AUDIT.c.file_id == bindparam("of"))
+    return _listing(statement, AUDIT.c.at, AUDIT.c.id, continued=continued, newest=False)
+
+
+@functools.cache
+def _deletions_statement(*, of_user: bool) -> Select[Any]:
+    content_type = func.coalesce(func.nullif(FILES.c.declared_type, literal_column("''")), FILES.c.detected_type)
+    day, age = day_of(AUDIT.c.at), seconds_between(FILES.c.uploaded_at, AUDIT.c.at)
+    groups = (AUDIT.c.action, day.label("day"), content_type.label("type"))
+    statement = (
+        select(*groups, func.count().label("times"), func.sum(age).label("age_sum"), func.max(age).label("age_max"))
+        .join_from(AUDIT, FILES, AUDIT.c.file_id == FILES.c.id)
+        .where(OF_DELETIONS)
+        .group_by(*groups)
+    )
+    return _of_user(statement, FILES, of_user=of_user)
+
+
+def _of_user(statement: Select[Any], table: Table, *, of_user: bool) -> Select[Any]:
+    return statement.where(table.c.user_id == bindparam("of")) if of_user else statement
+
+
+def _counts(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Pairs of one name added up, in the order of the names."""
+    counts: dict[str, int] = {}
+    for name, count in sorted(pairs):
+        counts[name] = counts.get(name, 0) + count
+    return counts

@@ -1,0 +1,139 @@
+"""What is written to the catalog: plain functions over a connection, each for many requests of one kind at once.
+
+A group of requests costs a few statements instead of a few for each. An act depends on its arguments and on the
+database alone, so that it may be undone and done again. `IN_ORDER` is the order of an upload's life: requests that
+wait together are carried out so, whichever kind was asked for first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+
+from uploadstream.adapters.catalog.columns import Id
+from uploadstream.adapters.catalog.queries import file as read_file
+from uploadstream.adapters.catalog.rows import audit_values, file_values, job_values, session_values
+from uploadstream.adapters.catalog.tables import AUDIT, ENDED, FILES, IN_TRASH, IN_USE, JOBS, OPEN, UPLOADS
+from uploadstream.core.files import Audit, File
+from uploadstream.core.session import Session
+
+Act = Callable[[Connection, Sequence[Any]], Sequence[Any]]
+
+_ID: Final = bindparam("row_id", type_=Id)
+_IDS: Final = bindparam("row_ids", expanding=True, type_=Id)
+_THERE: Final = {table: select(table.c.id).where(table.c.id.in_(_IDS)) for table in (UPLOADS, FILES)}
+_ADD_UPLOADS: Final = insert(UPLOADS)
+_ADD_FILES: Final = insert(FILES)
+_ADD_AUDIT: Final = insert(AUDIT)
+_ADD_JOBS: Final = insert(JOBS)
+_DROP_UPLOADS: Final = delete(UPLOADS).where(UPLOADS.c.id == _ID)
+_DECLARE: Final = update(UPLOADS).where(UPLOADS.c.id == _ID, OPEN).values(length=bindparam("new_length"))
+_END: Final = (
+    update(UPLOADS).where(UPLOADS.c.id == _ID, OPEN).values(ended_how=bindparam("how"), ended_at=bindparam("at"))
+)
+_DELETE: Final = update(FILES).where(FILES.c.id == _ID, IN_USE).values(deleted_at=bindparam("at"))
+_RESTORE: Final = update(FILES).where(FILES.c.id == _ID, IN_TRASH).values(deleted_at=bindparam("at"))
+_FORGET: Final = delete(UPLOADS).where(
+    UPLOADS.c.id.in_(
+        select(UPLOADS.c.id)
+        .where(ENDED, UPLOADS.c.ended_at < bindparam("before"))
+        .order_by(UPLOADS.c.ended_at)
+        .limit(bindparam("limit"))
+    )
+)
+
+
+def create_uploads(connection: Connection, given: Sequence[tuple[Session, Audit]]) -> Sequence[None]:
+    """Add uploads with their first rows of the trail; one that is there already stays as it is."""
+    there = _there(connection, UPLOADS, [session.id for session, _ in given])
+    new: dict[str, tuple[Session, Audit]] = {}
+    for session, audit in given:
+        if session.id not in there:
+            new.setdefault(session.id, (session, audit))
+    if new:
+        connection.execute(_ADD_UPLOADS, [session_values(session) for session, _ in new.values()])
+        _record(connection, [audit for _, audit in new.values()])
+    return [None] * len(given)
+
+
+def declare_lengths(connection: Connection, given: Sequence[tuple[str, int]]) -> Sequence[None]:
+    """Set the lengths of open uploads."""
+    connection.execute(_DECLARE, [{"row_id": upload_id, "new_length": length} for upload_id, length in given])
+    return [None] * len(given)
+
+
+def publish(connection: Connection, given: Sequence[tuple[File, Audit]]) -> Sequence[File]:
+    """Turn uploads into files, with their rows of the trail and their jobs; what is there already stays as it is."""
+    ids = [file.id for file, _ in given]
+    there = _there(connection, FILES, ids)
+    new: dict[str, tuple[File, Audit]] = {}
+    for file, audit in given:
+        if file.id not in there:
+            new.setdefault(file.id, (file, audit))
+    if new:
+        connection.execute(_ADD_FILES, [file_values(file) for file, _ in new.values()])
+        connection.execute(_ADD_JOBS, [job_values(file) for file, _ in new.values()])
+        _record(connection, [audit for _, audit in new.values()])
+    connection.execute(_DROP_UPLOADS, [{"row_id": file_id} for file_id in ids])
+    return [new[file_id][0] if file_id in new else _there_already(connection, file_id) for file_id in ids]
+
+
+def end_uploads(connection: Connection, given: Sequence[tuple[Session, Audit]]) -> Sequence[None]:
+    """Close open uploads that became no file; nothing for those that are closed already."""
+    for session, audit in given:
+        values = {"row_id": session.id, "how": session.end, "at": audit.at}
+        if connection.execute(_END, values).rowcount:
+            _record(connection, [audit])
+    return [None] * len(given)
+
+
+def set_deleted(connection: Connection, given: Sequence[tuple[File, Audit]]) -> Sequence[bool]:
+    """Move files to the trash or out of it; False for those that are there already."""
+    moved = []
+    for file, audit in given:
+        statement = _RESTORE if file.deleted_at is None else _DELETE
+        moved.append(connection.execute(statement, {"row_id": file.id, "at": file.deleted_at}).rowcount == 1)
+        if moved[-1]:
+            _record(connection, [audit])
+    return moved
+
+
+def record(connection: Connection, given: Sequence[Audit]) -> Sequence[None]:
+    """Add rows to the trail."""
+    _record(connection, given)
+    return [None] * len(given)
+
+
+def forget_ended(connection: Connection, given: Sequence[tuple[datetime, int]]) -> Sequence[int]:
+    """Drop the rows of uploads that ended long ago; how many they were."""
+    return [connection.execute(_FORGET, {"before": before, "limit": limit}).rowcount for before, limit in given]
+
+
+IN_ORDER: Final[Sequence[Act]] = (
+    create_uploads,
+    declare_lengths,
+    publish,
+    end_uploads,
+    set_deleted,
+    record,
+    forget_ended,
+)
+
+
+def _there(connection: Connection, table: Table, ids: Collection[str]) -> set[str]:
+    """Those of `ids` that have a row. Should another process add one now, inserting it fails, and is tried again."""
+    return set(connection.execute(_THERE[table], {"row_ids": ids}).scalars())
+
+
+def _there_already(connection: Connection, file_id: str) -> File:
+    found = read_file(connection, file_id)
+    if found is None:
+        raise LookupError(file_id)  # inside one transaction: cannot be
+    return found
+
+
+def _record(connection: Connection, audits: Sequence[Audit]) -> None:
+    connection.execute(_ADD_AUDIT, [audit_values(audit) for audit in audits])
