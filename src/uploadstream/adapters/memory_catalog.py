@@ -1,0 +1,150 @@
+"""The Catalog port in dicts, for tests and first looks: nothing outlives the process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from uploadstream.adapters.catalog.rows import check_audit, check_file, check_session, row_id
+from uploadstream.core.files import Action, Audit, File
+from uploadstream.core.pages import Position
+from uploadstream.core.session import Session, State
+from uploadstream.core.stats import DeletionStats
+
+Row = TypeVar("Row")
+
+
+class MemoryCatalog:
+    """Each method runs without waiting, so that it is a transaction by itself."""
+
+    def __init__(self) -> None:
+        self._uploads: dict[str, Session] = {}
+        self._ended_at: dict[str, datetime] = {}
+        self._files: dict[str, File] = {}
+        self._trail: list[tuple[Position, Audit]] = []
+
+    async def create_upload(self, session: Session, audit: Audit) -> None:
+        """Remember a new upload; one that is there already stays as it is."""
+        check_session(session)
+        check_audit(audit)
+        if session.id not in self._uploads:
+            self._uploads[session.id] = replace(session, offset=0)
+            self._record(audit)
+
+    async def upload(self, upload_id: str) -> Session | None:
+        """An upload that is open or ended without a file."""
+        return self._uploads.get(upload_id)
+
+    async def declare_length(self, upload_id: str, length: int) -> None:
+        """Remember the length of an open upload."""
+        session = self._open(upload_id)
+        if session is not None:
+            self._uploads[upload_id] = replace(session, declared=replace(session.declared, length=length))
+
+    async def end_upload(self, session: Session, audit: Audit) -> None:
+        """Remember that an upload has ended without a file; nothing if it is not open any more."""
+        check_audit(audit)
+        known = self._open(session.id)
+        if known is not None:
+            self._uploads[session.id] = replace(known, state=State.ABORTED, end=session.end)
+            self._ended_at[session.id] = audit.at
+            self._record(audit)
+
+    async def publish(self, file: File, audit: Audit) -> File:
+        """Add the file and its audit row, and drop its upload; or give the file that is there already."""
+        check_file(file)
+        check_audit(audit)
+        if file.id not in self._files:
+            self._files[file.id] = file
+            self._record(audit)
+        self._uploads.pop(file.id, None)
+        self._ended_at.pop(file.id, None)
+        return self._files[file.id]
+
+    async def uploads(self, user_id: str | None, *, after: Position | None, limit: int) -> Sequence[Session]:
+        """Open uploads, the newest first."""
+        rows = (row for row in self._uploads.values() if row.end is None and user_id in {None, row.declared.user_id})
+        return _newest(rows, lambda row: Position(row.created_at, row.id), after=after, limit=limit)
+
+    async def file(self, file_id: str) -> File | None:
+        """A file, in use or in the trash."""
+        return self._files.get(file_id)
+
+    async def files(self, user_id: str | None, *, deleted: bool, after: Position | None, limit: int) -> Sequence[File]:
+        """Files in use, or those in the trash, the newest upload first."""
+        place = (row for row in self._files.values() if (row.deleted_at is not None) is deleted)
+        rows = (row for row in place if user_id in {None, row.user_id})
+        return _newest(rows, lambda row: Position(row.uploaded_at, row.id), after=after, limit=limit)
+
+    async def set_deleted(self, file: File, audit: Audit) -> bool:
+        """Write `file.deleted_at` with its audit row; False, and nothing, if another did the same before."""
+        check_audit(audit)
+        known = self._files.get(file.id)
+        if known is None or (known.deleted_at is None) is (file.deleted_at is None):
+            return False
+        self._files[file.id] = replace(known, deleted_at=file.deleted_at)
+        self._record(audit)
+        return True
+
+    async def audit(self, file_id: str, *, after: Position | None, limit: int) -> Sequence[tuple[Position, Audit]]:
+        """What happened to one upload or file, the oldest first."""
+        rows = sorted((row for row in self._trail if row[1].file_id == file_id), key=lambda row: _order(row[0]))
+        return [row for row in rows if after is None or _order(row[0]) > _order(after)][:limit]
+
+    async def record(self, audit: Audit) -> None:
+        """Add a row to the trail."""
+        check_audit(audit)
+        self._record(audit)
+
+    async def known(self, keys: Collection[str]) -> set[str]:
+        """Those of `keys` that an open upload or a file has."""
+        return {key for key in keys if key in self._files or self._open(key) is not None}
+
+    async def forget_ended(self, *, before: datetime, limit: int) -> int:
+        """Drop the rows of uploads that ended before that time; how many they were."""
+        ended = sorted((at, upload_id) for upload_id, at in self._ended_at.items() if at < before)[:limit]
+        for _, upload_id in ended:
+            del self._uploads[upload_id], self._ended_at[upload_id]
+        return len(ended)
+
+    async def deletion_stats(self, user_id: str | None) -> DeletionStats:
+        """Deletions and restores of one user's files, or of everybody's."""
+        files = {key: file for key, file in self._files.items() if user_id in {None, file.user_id}}
+        trail = [audit for _, audit in self._trail if audit.file_id in files]
+        deletions = [audit for audit in trail if audit.action is Action.DELETE]
+        ages = [(audit.at - files[audit.file_id].uploaded_at).total_seconds() for audit in deletions]
+        return DeletionStats(
+            deleted=len(deletions),
+            restored=sum(audit.action is Action.RESTORE for audit in trail),
+            by_day=_counts(audit.at.astimezone(UTC).date().isoformat() for audit in deletions),
+            by_type=_counts(files[audit.file_id].content_type for audit in deletions),
+            age_seconds_mean=sum(ages) / len(ages) if ages else 0.0,
+            age_seconds_max=max(ages, default=0.0),
+        )
+
+    async def check(self) -> None:
+        """It always answers."""
+
+    def _open(self, upload_id: str) -> Session | None:
+        session = self._uploads.get(upload_id)
+        return session if session is not None and session.end is None else None
+
+    def _record(self, audit: Audit) -> None:
+        self._trail.append((Position(audit.at, row_id(audit.at)), replace(audit, details=dict(audit.details))))
+
+
+def _order(place: Position) -> tuple[datetime, str]:
+    return place.at, place.id
+
+
+def _newest(rows: Iterable[Row], place: Callable[[Row], Position], *, after: Position | None, limit: int) -> list[Row]:
+    """A page of rows, the newest first, behind a place."""
+    rows = (row for row in rows if after is None or _order(place(row)) < _order(after))
+    return sorted(rows, key=lambda row: _order(place(row)), reverse=True)[:limit]
+
+
+def _counts(names: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(names).items()))

@@ -1,0 +1,543 @@
+"""What every catalog promises."""
+
+import asyncio
+import itertools
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TypeVar
+
+import pytest
+
+from uploadstream.core.errors import BadField
+from uploadstream.core.files import Action, Audit, File, ProcessingStatus
+from uploadstream.core.pages import Position
+from uploadstream.core.session import Declared, End, Session, State
+from uploadstream.core.stats import DeletionStats
+from uploadstream.ports import Catalog
+
+NOON = datetime(2026, 3, 4, 12, 0, 0, 123_456, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+TEXTS = {
+    "emoji": "🎬 film 👩‍👩‍👧.mp4",
+    "quotes": """'; DROP TABLE files; -- "`${}%s?:id""",
+    "right to left": "\u202e\u0642\u0627\u0626\u0645\u0629\u200e",
+    "decomposed": "Zu\u0308rich",
+    "composed": "Z\u00fcrich",
+    "spaces": "  two  and three   ",
+    "long": "ä" * 127,
+}
+
+Row = TypeVar("Row")
+
+
+def an_id() -> str:
+    return str(uuid.uuid4())
+
+
+def a_session(*, user: str = "ada", at: datetime = NOON, upload_id: str = "") -> Session:
+    return Session(upload_id or an_id(), Declared(user, "film.mp4", "video/mp4", 1000), 2000, "tus", at, at)
+
+
+def ended(session: Session, how: End = End.ABORTED) -> Session:
+    return replace(session, state=State.ABORTED, end=how)
+
+
+def a_file(*, user: str = "ada", at: datetime = NOON, file_id: str = "", content_type: str = "video/mp4") -> File:
+    return File(file_id or an_id(), user, "film.mp4", 1000, content_type, "video/mp4", 0x1A2B3C4D, at, "tus")
+
+
+def of(what: Session | File, action: Action, *, at: datetime = NOON) -> Audit:
+    return Audit(what.id, action, "ada", at, "tus", "192.0.2.1", {"why": "a test"})
+
+
+async def created(catalog: Catalog, session: Session) -> Session:
+    await catalog.create_upload(session, of(session, Action.CREATE, at=session.created_at))
+    return session
+
+
+async def published(catalog: Catalog, file: File) -> File:
+    return await catalog.publish(file, of(file, Action.COMPLETE, at=file.uploaded_at))
+
+
+async def deleted(catalog: Catalog, file: File, *, at: datetime = NOON) -> File:
+    file = replace(file, deleted_at=at)
+    assert await catalog.set_deleted(file, of(file, Action.DELETE, at=at))
+    return file
+
+
+async def trail(catalog: Catalog, file_id: str) -> list[Audit]:
+    return [audit for _, audit in await catalog.audit(file_id, after=None, limit=1000)]
+
+
+async def all_pages(
+    page: Callable[[Position | None], Awaitable[Sequence[Row]]], place: Callable[[Row], Position]
+) -> list[Row]:
+    """Every row of a listing, page by page."""
+    found: list[Row] = []
+    while rows := await page(place(found[-1]) if found else None):
+        found += rows
+        assert len(found) < 1000, "a listing that never ends"
+    return found
+
+
+class CatalogContract:
+    """To be inherited by a class with a fixture `catalog`: an empty one, closed afterwards."""
+
+    async def test_an_upload_comes_back_as_it_was_written(self, catalog: Catalog) -> None:
+        declared = Declared("ada", "film.mp4", "video/mp4; codecs=avc1", 2**53, "filename ZmlsbQ==,key")
+        session = Session(an_id(), declared, 2**54, "grpc", NOON, NOON + SECOND)
+
+        await created(catalog, session)
+
+        assert await catalog.upload(session.id) == session
+
+    async def test_an_upload_of_unknown_length_comes_back_so(self, catalog: Catalog) -> None:
+        session = replace(a_session(), declared=Declared("ada", "film.mp4"))
+
+        await created(catalog, session)
+
+        assert await catalog.upload(session.id) == session
+
+    async def test_an_offset_is_not_remembered(self, catalog: Catalog) -> None:
+        session = await created(catalog, replace(a_session(), offset=7))
+
+        found = await catalog.upload(session.id)
+
+        assert found == replace(session, offset=0)
+
+    async def test_what_nobody_wrote_is_not_there(self, catalog: Catalog) -> None:
+        assert await catalog.upload(an_id()) is None
+        assert await catalog.file(an_id()) is None
+        assert await catalog.audit(an_id(), after=None, limit=10) == []
+
+    @pytest.mark.parametrize("spell", [str.upper, lambda text: text.replace("-", ""), "{{{}}}".format, "x".__add__])
+    async def test_an_id_in_another_spelling_is_the_id_of_nothing(
+        self, catalog: Catalog, spell: Callable[[str], str]
+    ) -> None:
+        file = await published(catalog, a_file(file_id="abcdefab-cdef-4bcd-abcd-efabcdefabcd"))
+        session = await created(catalog, a_session(upload_id="bbcdefab-cdef-4bcd-abcd-efabcdefabcd"))
+
+        assert await catalog.file(spell(file.id)) is None
+        assert await catalog.upload(spell(session.id)) is None
+        assert await catalog.audit(spell(file.id), after=None, limit=10) == []
+        assert await catalog.known([spell(file.id), spell(session.id)]) == set()
+
+    async def test_creating_an_upload_again_changes_nothing(self, catalog: Catalog) -> None:
+        session = await created(catalog, a_session())
+
+        await created(catalog, replace(session, protocol="grpc"))
+
+        assert await catalog.upload(session.id) == session
+        assert len(await trail(catalog, session.id)) == 1
+
+    async def test_a_length_is_declared_later(self, catalog: Catalog) -> None:
+        session = await created(catalog, replace(a_session(), declared=Declared("ada", "film.mp4")))
+
+        await catalog.declare_length(session.id, 1234)
+
+        assert await catalog.upload(session.id) == replace(session, declared=Declared("ada", "film.mp4", length=1234))
+
+    async def test_nothing_is_declared_of_an_upload_that_is_not_open(self, catalog: Catalog) -> None:
+        session = await created(catalog, a_session())
+        await catalog.end_upload(ended(session), of(session, Action.ABORT))
+
+        await catalog.declare_length(session.id, 1234)
+        await catalog.declare_length(an_id(), 1234)
+
+        assert await catalog.upload(session.id) == ended(session)
+
+    @pytest.mark.parametrize("how", End)
+    async def test_an_ended_upload_is_remembered_and_listed_no_more(self, catalog: Catalog, how: End) -> None:
+        session = await created(catalog, a_session())
+        row = of(session, Action.ABORT, at=NOON + SECOND)
+
+        await catalog.end_upload(ended(session, how), row)
+
+        assert await catalog.upload(session.id) == ended(session, how)
+        assert await catalog.uploads(None, after=None, limit=10) == []
+        assert await catalog.known([session.id]) == set()
+        assert await trail(catalog, session.id) == [of(session, Action.CREATE), row]
+
+    async def test_an_upload_ends_once(self, catalog: Catalog) -> None:
+        session = await created(catalog, a_session())
+        await catalog.end_upload(ended(session), of(session, Action.ABORT, at=NOON + SECOND))
+
+        await catalog.end_upload(ended(session, End.EXPIRED), of(session, Action.EXPIRE, at=NOON + 2 * SECOND))
+
+        assert await catalog.upload(session.id) == ended(session)
+        assert len(await trail(catalog, session.id)) == 2
+
+    async def test_an_upload_that_is_a_file_or_unknown_does_not_end(self, catalog: Catalog) -> None:
+        file = await published(catalog, a_file())
+        session, stranger = a_session(upload_id=file.id), a_session()
+
+        await catalog.end_upload(ended(session), of(session, Action.ABORT))
+        await catalog.end_upload(ended(stranger), of(stranger, Action.ABORT))
+
+        assert await catalog.file(file.id) == file
+        assert await catalog.upload(file.id) is None
+        assert await catalog.upload(stranger.id) is None
+        assert await trail(catalog, stranger.id) == []
+
+    @pytest.mark.parametrize("status", ProcessingStatus)
+    async def test_a_file_comes_back_as_it_was_written(self, catalog: Catalog, status: ProcessingStatus) -> None:
+        file = File(
+            id=an_id(),
+            user_id="ada",
+            filename="film.mp4",
+            size=2**53,
+            declared_type="text/plain; charset=utf-8",
+            detected_type="text/plain",
+            crc32c=2**32 - 1,
+            uploaded_at=NOON,
+            protocol="grpc",
+            metadata="filename ZmlsbQ==,key",
+            sha256="ab" * 32,
+            processing_status=status,
+        )
+
+        answer = await published(catalog, file)
+
+        assert answer == file
+        assert await catalog.file(file.id) == file
+        assert await catalog.files("ada", deleted=False, after=None, limit=10) == [file]
+
+    async def test_an_upload_becomes_a_file_with_its_row_of_the_trail(self, catalog: Catalog) -> None:
+        session = await created(catalog, a_session())
+        file = a_file(file_id=session.id, at=NOON + SECOND)
+
+        await published(catalog, file)
+
+        assert await catalog.upload(session.id) is None
+        assert await catalog.uploads(None, after=None, limit=10) == []
+        assert await trail(catalog, file.id) == [
+            of(session, Action.CREATE),
+            of(file, Action.COMPLETE, at=NOON + SECOND),
+        ]
+
+    async def test_publishing_again_changes_nothing(self, catalog: Catalog) -> None:
+        first = await published(catalog, a_file())
+        second = replace(first, crc32c=1, uploaded_at=NOON + SECOND)
+
+        answer = await published(catalog, second)
+
+        assert answer == first
+        assert await catalog.file(first.id) == first
+        assert len(await trail(catalog, first.id)) == 1
+
+    async def test_publishing_again_does_not_take_a_file_out_of_the_trash(self, catalog: Catalog) -> None:
+        file = await deleted(catalog, await published(catalog, a_file()))
+
+        answer = await published(catalog, replace(file, deleted_at=None))
+
+        assert answer == file
+        assert await catalog.file(file.id) == file
+
+    async def test_many_publish_at_once(self, catalog: Catalog) -> None:
+        files = [a_file(at=NOON + n * SECOND) for n in range(200)]
+        for file in files[::2]:
+            await created(catalog, a_session(upload_id=file.id))
+
+        answers = await asyncio.gather(*(published(catalog, file) for file in files))
+
+        assert answers == files
+        assert await catalog.files(None, deleted=False, after=None, limit=1000) == files[::-1]
+        assert await catalog.uploads(None, after=None, limit=10) == []
+        assert [len(await trail(catalog, file.id)) for file in files] == [2, 1] * 100
+
+    async def test_of_many_who_publish_one_upload_all_get_the_same_file(self, catalog: Catalog) -> None:
+        files = [replace(a_file(), id="abcdefab-cdef-4bcd-abcd-efabcdefabcd", crc32c=n) for n in range(50)]
+
+        answers = await asyncio.gather(*(published(catalog, file) for file in files))
+
+        assert len(set(answers)) == 1
+        assert await catalog.file(files[0].id) == answers[0]
+        assert len(await trail(catalog, files[0].id)) == 1
+
+    async def test_acts_of_all_kinds_go_on_at_once(self, catalog: Catalog) -> None:
+        sessions = [await created(catalog, a_session(at=NOON + n * SECOND)) for n in range(30)]
+        files = [await published(catalog, a_file()) for _ in range(10)]
+        new = [a_session(at=NOON + (100 + n) * SECOND) for n in range(10)]
+
+        async with asyncio.TaskGroup() as tasks:
+            for n in range(10):
+                tasks.create_task(published(catalog, a_file(file_id=sessions[n].id)))
+                tasks.create_task(catalog.end_upload(ended(sessions[10 + n]), of(sessions[10 + n], Action.ABORT)))
+                tasks.create_task(catalog.declare_length(sessions[20 + n].id, n))
+                tasks.create_task(deleted(catalog, files[n]))
+                tasks.create_task(created(catalog, new[n]))
+                tasks.create_task(catalog.record(of(files[n], Action.LOSE)))
+
+        uploads = await catalog.uploads(None, after=None, limit=100)
+        assert [upload.id for upload in uploads] == [session.id for session in (new[::-1] + sessions[:19:-1])]
+        assert [upload.length for upload in uploads[10:]] == list(range(9, -1, -1))
+        assert len(await catalog.files(None, deleted=False, after=None, limit=100)) == 10
+        assert len(await catalog.files(None, deleted=True, after=None, limit=100)) == 10
+        assert [len(await trail(catalog, file.id)) for file in files] == [3] * 10
+
+    async def test_a_caller_that_stops_waiting_disturbs_no_other(self, catalog: Catalog) -> None:
+        files = [a_file() for _ in range(60)]
+        tasks = [asyncio.ensure_future(published(catalog, file)) for file in files]
+        await asyncio.sleep(0)
+
+        for task in tasks[::3]:
+            task.cancel()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+
+        others = [n for n in range(60) if n % 3]
+        assert [answers[n] for n in others] == [files[n] for n in others]
+        assert [await catalog.file(files[n].id) for n in others] == [files[n] for n in others]
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 7, 30, 1000])
+    async def test_uploads_are_listed_from_the_newest_in_pages(self, catalog: Catalog, limit: int) -> None:
+        times = [NOON + (n // 3) * timedelta(microseconds=1) for n in range(30)]  # three at a time
+        sessions = [
+            await created(catalog, a_session(at=at, user="ada" if n % 5 else "bob")) for n, at in enumerate(times)
+        ]
+        newest = sorted(sessions, key=lambda session: (session.created_at, session.id), reverse=True)
+
+        found = await all_pages(
+            lambda after: catalog.uploads(None, after=after, limit=limit),
+            lambda row: Position(row.created_at, row.id),
+        )
+        of_bob = await all_pages(
+            lambda after: catalog.uploads("bob", after=after, limit=limit),
+            lambda row: Position(row.created_at, row.id),
+        )
+
+        assert found == newest
+        assert of_bob == [session for session in newest if session.declared.user_id == "bob"]
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 7, 30, 1000])
+    async def test_files_are_listed_from_the_newest_in_pages(self, catalog: Catalog, limit: int) -> None:
+        times = [NOON + (n // 3) * timedelta(microseconds=1) for n in range(30)]
+        files = [await published(catalog, a_file(at=at, user="ada" if n % 5 else "bob")) for n, at in enumerate(times)]
+        files = [await deleted(catalog, file) if n % 4 == 0 else file for n, file in enumerate(files)]
+        newest = sorted(files, key=lambda file: (file.uploaded_at, file.id), reverse=True)
+
+        async def listing(user: str | None, *, in_trash: bool) -> list[File]:
+            return await all_pages(
+                lambda after: catalog.files(user, deleted=in_trash, after=after, limit=limit),
+                lambda row: Position(row.uploaded_at, row.id),
+            )
+
+        for user, in_trash in itertools.product([None, "ada", "bob", "nobody"], [False, True]):
+            assert await listing(user, in_trash=in_trash) == [
+                file for file in newest if (file.deleted_at is not None) is in_trash and user in {None, file.user_id}
+            ]
+
+    async def test_a_page_starts_behind_its_place_also_if_no_row_is_there(self, catalog: Catalog) -> None:
+        old, new = [await published(catalog, a_file(at=NOON + n * SECOND)) for n in (0, 2)]
+
+        async def behind(at: datetime, row_id: str) -> Sequence[File]:
+            return await catalog.files(None, deleted=False, after=Position(at, row_id), limit=10)
+
+        assert await behind(NOON + SECOND, an_id()) == [old]
+        assert await behind(datetime.max.replace(tzinfo=UTC), an_id()) == [new, old]
+        assert await behind(datetime.min.replace(tzinfo=UTC), an_id()) == []
+        assert await behind(NOON, "00000000-0000-0000-0000-000000000000") == []
+        assert await behind(NOON, "ffffffff-ffff-ffff-ffff-ffffffffffff") == [old]
+
+    async def test_a_file_goes_to_the_trash_and_comes_back(self, catalog: Catalog) -> None:
+        file = await published(catalog, a_file())
+
+        gone = await deleted(catalog, file, at=NOON + SECOND)
+
+        assert await catalog.file(file.id) == gone
+        assert await catalog.files(None, deleted=False, after=None, limit=10) == []
+        assert await catalog.files(None, deleted=True, after=None, limit=10) == [gone]
+
+        back = await catalog.set_deleted(file, of(file, Action.RESTORE, at=NOON + 2 * SECOND))
+
+        assert back
+        assert await catalog.file(file.id) == file
+        assert await catalog.files(None, deleted=True, after=None, limit=10) == []
+        assert [row.action for row in await trail(catalog, file.id)] == [
+            Action.COMPLETE,
+            Action.DELETE,
+            Action.RESTORE,
+        ]
+
+    @pytest.mark.parametrize("restoring", [False, True])
+    async def test_of_many_who_delete_or_restore_one_file_one_wins(self, catalog: Catalog, restoring: bool) -> None:
+        file = await published(catalog, a_file())
+        if restoring:
+            await deleted(catalog, file)
+        tries = [replace(file, deleted_at=None if restoring else NOON + n * SECOND) for n in range(20)]
+        before = len(await trail(catalog, file.id))
+
+        answers = await asyncio.gather(*(catalog.set_deleted(each, of(each, Action.DELETE)) for each in tries))
+
+        assert answers.count(True) == 1
+        assert await catalog.file(file.id) == tries[answers.index(True)]
+        assert len(await trail(catalog, file.id)) == before + 1
+
+    async def test_what_is_not_there_is_not_deleted(self, catalog: Catalog) -> None:
+        file = replace(a_file(), deleted_at=NOON)
+
+        assert not await catalog.set_deleted(file, of(file, Action.DELETE))
+
+        assert await catalog.file(file.id) is None
+        assert await trail(catalog, file.id) == []
+
+    async def test_deleting_writes_nothing_but_the_time(self, catalog: Catalog) -> None:
+        file = await published(catalog, a_file())
+
+        await deleted(catalog, replace(file, filename="other", crc32c=1))
+
+        assert await catalog.file(file.id) == replace(file, deleted_at=NOON)
+
+    async def test_a_row_of_the_trail_comes_back_as_it_was_written(self, catalog: Catalog) -> None:
+        rows = [
+            Audit(an_id(), action, "ada", NOON, "tus", "2001:db8::1", {"why": TEXTS["quotes"], "": ""})
+            for action in Action
+        ]
+
+        for row in rows:
+            await catalog.record(row)
+
+        assert [await trail(catalog, row.file_id) for row in rows] == [[row] for row in rows]
+
+    async def test_a_trail_has_the_oldest_first_and_of_one_time_what_was_first(self, catalog: Catalog) -> None:
+        file = a_file()
+        rows = [replace(of(file, Action.LOSE, at=NOON + (n // 10) * SECOND), address=str(n)) for n in range(40)]
+
+        for row in rows[20:] + rows[:20]:
+            await catalog.record(row)
+
+        assert await trail(catalog, file.id) == rows
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 7, 30])
+    async def test_a_trail_is_read_in_pages(self, catalog: Catalog, limit: int) -> None:
+        file, other = a_file(), a_file()
+        rows = [replace(of(file, Action.LOSE, at=NOON + (n // 5) * SECOND), address=str(n)) for n in range(20)]
+        for row in rows:
+            await catalog.record(row)
+            await catalog.record(replace(row, file_id=other.id))
+
+        found = await all_pages(lambda after: catalog.audit(file.id, after=after, limit=limit), lambda row: row[0])
+
+        assert [audit for _, audit in found] == rows
+        assert len({place for place, _ in found}) == len(rows)
+        assert all(str(uuid.UUID(place.id)) == place.id for place, _ in found)
+
+    async def test_keys_of_open_uploads_and_of_all_files_are_known(self, catalog: Catalog) -> None:
+        session = await created(catalog, a_session())
+        over = await created(catalog, a_session())
+        await catalog.end_upload(ended(over), of(over, Action.ABORT))
+        in_use, in_trash = await published(catalog, a_file()), await published(catalog, a_file())
+        await deleted(catalog, in_trash)
+
+        known = await catalog.known([session.id, over.id, in_use.id, in_trash.id, an_id(), "lost+found"])
+
+        assert known == {session.id, in_use.id, in_trash.id}
+        assert await catalog.known([]) == set()
+
+    async def test_any_number_of_keys_may_be_asked_for(self, catalog: Catalog) -> None:
+        file = await published(catalog, a_file())
+
+        known = await catalog.known([*(an_id() for _ in range(35_000)), file.id])
+
+        assert known == {file.id}
+
+    async def test_uploads_that_ended_long_ago_are_forgotten(self, catalog: Catalog) -> None:
+        sessions = [await created(catalog, a_session()) for _ in range(6)]
+        for n, session in enumerate(sessions[:5]):
+            await catalog.end_upload(ended(session), of(session, Action.EXPIRE, at=NOON + n * SECOND))
+
+        counts = [await catalog.forget_ended(before=NOON + 3 * SECOND, limit=2) for _ in range(3)]
+
+        assert counts == [2, 1, 0]
+        assert [await catalog.upload(session.id) for session in sessions] == [
+            None,
+            None,
+            None,
+            ended(sessions[3]),
+            ended(sessions[4]),
+            sessions[5],
+        ]
+        assert len(await trail(catalog, sessions[0].id)) == 2
+
+    async def test_deletions_are_counted_also_when_they_were_undone(self, catalog: Catalog) -> None:
+        film = await published(catalog, a_file())
+        page = await published(catalog, replace(a_file(content_type=""), detected_type="text/html"))
+        other = await published(catalog, a_file(user="bob"))
+        await deleted(catalog, film, at=NOON + 10 * SECOND)
+        await catalog.set_deleted(film, of(film, Action.RESTORE, at=NOON + 11 * SECOND))
+        await deleted(catalog, film, at=NOON + timedelta(days=1))
+        await deleted(catalog, page, at=datetime(2026, 3, 5, 23, 59, 59, 999_999, tzinfo=UTC))
+        await deleted(catalog, other, at=datetime(2026, 3, 6, tzinfo=UTC))
+
+        of_ada, of_all = await catalog.deletion_stats("ada"), await catalog.deletion_stats(None)
+
+        assert (of_ada.deleted, of_ada.restored) == (3, 1)
+        assert of_ada.by_day == {"2026-03-04": 1, "2026-03-05": 2}
+        assert of_ada.by_type == {"text/html": 1, "video/mp4": 2}
+        assert of_ada.age_seconds_max == pytest.approx(129_599.876_543)
+        assert of_ada.age_seconds_mean == pytest.approx((10 + 86_400 + 129_599.876_543) / 3)
+        assert (of_all.deleted, of_all.restored) == (4, 1)
+        assert of_all.by_day == {"2026-03-04": 1, "2026-03-05": 2, "2026-03-06": 1}
+        assert list(of_all.by_day) == sorted(of_all.by_day)
+
+    async def test_where_nothing_was_deleted_nothing_is_counted(self, catalog: Catalog) -> None:
+        await published(catalog, a_file())
+
+        assert await catalog.deletion_stats(None) == DeletionStats()
+        assert await catalog.deletion_stats("nobody") == DeletionStats()
+
+    @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+    async def test_unusual_text_comes_back_unchanged(self, catalog: Catalog, text: str) -> None:
+        session = replace(a_session(), declared=Declared(text, text, text, None, text), protocol=text)
+        file = replace(a_file(user=text), filename=text, declared_type=text, detected_type=text, metadata=text)
+        row = Audit(file.id, Action.COMPLETE, text, NOON, text, text, {text: text})
+
+        await created(catalog, session)
+        await catalog.publish(file, row)
+
+        assert await catalog.uploads(text, after=None, limit=10) == [session]
+        assert await catalog.files(text, deleted=False, after=None, limit=10) == [file]
+        assert await trail(catalog, file.id) == [row]
+
+    async def test_users_are_told_apart_to_the_letter(self, catalog: Catalog) -> None:
+        users = [TEXTS["composed"], TEXTS["decomposed"], "zürich", "Zürich ", "ZÜRICH", "%", "_"]
+        files = [await published(catalog, a_file(user=user)) for user in users]
+
+        listings = [await catalog.files(user, deleted=False, after=None, limit=10) for user in users]
+
+        assert listings == [[file] for file in files]
+
+    @pytest.mark.parametrize(
+        "text", ["a\0b", "\ud800", "a\udc80"], ids=["NUL", "half a pair", "a byte that is no text"]
+    )
+    async def test_text_that_no_database_takes_is_refused(self, catalog: Catalog, text: str) -> None:
+        session = a_session()
+        file = a_file()
+
+        with pytest.raises(BadField, match="metadata: must be text"):
+            await created(catalog, replace(session, declared=replace(session.declared, metadata=text)))
+        with pytest.raises(BadField, match="filename: must be text"):
+            await published(catalog, replace(file, filename=text))
+        with pytest.raises(BadField, match="details: must be text"):
+            await catalog.record(replace(of(file, Action.LOSE), details={"why": text}))
+
+        assert await catalog.upload(session.id) is None
+        assert await catalog.file(file.id) is None
+        assert await trail(catalog, file.id) == []
+
+    async def test_a_time_comes_back_to_the_microsecond(self, catalog: Catalog) -> None:
+        kathmandu = timezone(timedelta(hours=5, minutes=45))
+        times = [
+            datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
+            datetime(2026, 3, 4, 12, 0, 0, 999_999, tzinfo=kathmandu),
+            datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+        ]
+
+        files = [await published(catalog, a_file(at=at)) for at in times]
+        found = [await catalog.file(file.id) for file in files]
+
+        assert [file and file.uploaded_at for file in found] == times
+
+    async def test_it_answers(self, catalog: Catalog) -> None:
+        await catalog.check()
