@@ -1,0 +1,117 @@
+"""Migrations lead to the declared schema, once, whoever starts them."""
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from uploadstream.adapters.catalog import schema
+from uploadstream.adapters.catalog.catalog import SqliteCatalog
+from uploadstream.adapters.catalog.sqlite import migrate, open_engine
+from uploadstream.adapters.catalog.tables import METADATA
+from uploadstream.core.errors import CatalogUnavailable
+
+MIGRATE = (
+    "import sys, pathlib; from uploadstream.adapters.catalog.sqlite import migrate; migrate(pathlib.Path(sys.argv[1]))"
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "100% größe" / "catalog.db"
+
+
+@pytest.fixture(autouse=True)
+def _folder(path: Path) -> None:
+    path.parent.mkdir()
+
+
+@contextmanager
+def connected(path: Path) -> Iterator[Connection]:
+    engine = open_engine(path, durable=False)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def definitions(path: Path) -> set[tuple[str, str, str]]:
+    """What SQLite knows of the schema: every table and index in its own words."""
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE name <> 'alembic_version'")
+        return {(kind, name, " ".join((sql or "").split())) for kind, name, sql in rows if "alembic" not in name}
+
+
+def test_migrating_gives_the_declared_schema(path: Path) -> None:
+    migrate(path)
+
+    with connected(path) as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), METADATA)
+    assert differences == []
+
+
+def test_migrating_gives_the_same_tables_and_indexes_to_the_letter(path: Path) -> None:
+    declared = path.with_name("declared.db")
+    with connected(declared) as connection:
+        METADATA.create_all(connection)
+        connection.commit()
+
+    migrate(path)
+
+    assert definitions(path) == definitions(declared)
+
+
+def test_migrating_again_changes_nothing(path: Path) -> None:
+    migrate(path)
+    before = definitions(path)
+
+    migrate(path)
+
+    assert definitions(path) == before
+
+
+def test_the_newest_schema_is_the_last_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+
+    assert ScriptDirectory.from_config(config).get_heads() == [schema.HEAD]
+
+
+def test_processes_that_migrate_at_once_wait_for_each_other(path: Path) -> None:
+    processes = [subprocess.Popen([sys.executable, "-W", "error", "-c", MIGRATE, str(path)]) for _ in range(6)]
+
+    assert [process.wait() for process in processes] == [0] * 6
+    with connected(path) as connection:
+        assert schema.version(connection) == schema.HEAD
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE jobs (somebody TEXT)")
+    before = definitions(path)
+
+    with pytest.raises(CatalogUnavailable):
+        migrate(path)
+
+    assert definitions(path) == before
+
+
+async def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
+    migrate(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+
+    with pytest.raises(schema.SchemaTooNew, match="has schema 9999, this program knows schemas up to 0001"):
+        await SqliteCatalog.open(path, durable=False)
+
+    with connected(path) as connection_after:
+        assert schema.version(connection_after) == "9999"
