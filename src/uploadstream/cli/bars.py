@@ -136,9 +136,10 @@ class BarTransfer:
         self._count(progress)
 
     def _wait(self, progress: Progress) -> None:
-        if not self._is_waiting:
-            self._board.note(self._course.waiting(progress))
-        self._is_waiting = True
+        text = "" if self._is_waiting else self._course.waiting(progress)
+        self._is_waiting = self._is_waiting or bool(text)
+        if text:
+            self._board.note(text)
         if self._task is not None:
             self._bars.update(self._task, status=f"again in {duration(progress.wait_seconds)}")
 

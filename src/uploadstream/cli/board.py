@@ -21,6 +21,8 @@ Report = Callable[[Progress], None]
 LINE_SECONDS_MIN: Final = 1.0
 LINE_SHARE_MIN: Final = 0.1
 
+SILENT_SECONDS_MAX: Final = 3.0
+
 _MINUTE: Final = 60
 
 
@@ -77,9 +79,11 @@ class Course:
         return f"{self._name} resumes at {iec(progress.offset)} of {iec(progress.size)} ({share(progress):.0%})"
 
     def waiting(self, progress: Progress) -> str:
-        """Why it waits."""
-        why = progress.error.message if progress.error is not None else "it was cut"
-        return f"{self._name} is cut at {iec(progress.offset)}, tries again: {why}"
+        """Why it waits; nothing while it has hardly been tried."""
+        why = progress.error.message if progress.error is not None else "the server is away"
+        if self._first is not None:
+            return f"{self._name} is cut, and tries again: {why}"
+        return f"{self._name} waits to begin: {why}" if self.seconds() > SILENT_SECONDS_MAX else ""
 
     def advanced(self, progress: Progress) -> str:
         """How far it is, how fast, and how long it will take."""
@@ -142,9 +146,10 @@ class LineTransfer:
             case Step.ADVANCED:
                 self._advance(progress)
             case Step.WAITING:
-                if not self._is_waiting:
-                    self._note(self._course.waiting(progress))
-                self._is_waiting = True
+                text = "" if self._is_waiting else self._course.waiting(progress)
+                self._is_waiting = self._is_waiting or bool(text)
+                if text:
+                    self._note(text)
             case Step.FINISHED:
                 self._note(self._course.finished(progress))
 

@@ -1,0 +1,247 @@
+"""Check the configuration and this machine, and say what is wrong and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import http.client
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from uploadstream.cli import screen
+from uploadstream.cli.options import ApiKey, Json, User, client_of
+from uploadstream.cli.private_server import is_free
+from uploadstream.client.errors import UploadError
+from uploadstream.core.sizes import iec
+
+if TYPE_CHECKING:
+    from uploadstream.settings import Settings
+
+FAILED: Final = 1
+PYTHON_MIN: Final = (3, 11)
+SYNC_SECONDS_MAX: Final = 0.1
+PROBE_SECONDS: Final = 2.0
+CLOCK_SECONDS_MAX: Final = 60.0
+OPEN_FILES_MIN: Final = 4096
+
+_VOLATILE: Final = {"ramfs", "tmpfs"}
+_REMOTE: Final = {"9p", "ceph", "cifs", "fuse.sshfs", "nfs", "nfs4", "smb3", "smbfs"}
+# Variables of the command line; settings.py knows those of the server.
+_OF_THE_CLIENT: Final = {"UPLOADSTREAM_API_KEY", "UPLOADSTREAM_SERVER", "UPLOADSTREAM_STATE_DIR", "UPLOADSTREAM_USER"}
+
+
+class Level(enum.StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found, and what to do about it."""
+
+    check: str
+    level: Level
+    found: str
+    advice: str = ""
+
+
+def doctor(  # noqa: PLR0913 - an argument for each option
+    *,
+    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", show_default=False, help="As of serve.")] = None,
+    host: Annotated[str | None, typer.Option(metavar="ADDRESS", show_default=False, help="As of serve.")] = None,
+    http_port: Annotated[int | None, typer.Option(metavar="PORT", show_default=False, help="As of serve.")] = None,
+    grpc_port: Annotated[int | None, typer.Option(metavar="PORT", show_default=False, help="As of serve.")] = None,
+    server: Annotated[
+        str, typer.Option(envvar="UPLOADSTREAM_SERVER", metavar="URL", help="Also ask this server something.")
+    ] = "",
+    user: User = "",
+    api_key: ApiKey = "",
+    as_json: Json = False,
+) -> None:
+    """Check the configuration, and say what is wrong. Looks only: nothing is changed."""
+    options = {"data_dir": data_dir, "host": host, "http_port": http_port, "grpc_port": grpc_port}
+    findings = [_python(), *_of_the_machine(options)]
+    if server:
+        findings.append(_server(server, user, api_key))
+    if as_json:
+        screen.print_json(findings)
+    else:
+        rows = [(_mark(finding.level), finding.check, finding.found, finding.advice) for finding in findings]
+        screen.print_table(("", "Check", "Found", "What to do"), rows, nothing="")
+    failed = [finding.check for finding in findings if finding.level is Level.FAIL]
+    if failed:
+        screen.fail(f"In the way of a good service: {', '.join(failed)}")
+        raise typer.Exit(FAILED)
+
+
+def _mark(level: Level) -> str:
+    return {Level.OK: "✓ ok", Level.WARN: "! warn", Level.FAIL: "✗ fail"}[level]
+
+
+def _of_the_machine(options: dict[str, Path | str | int | None]) -> Iterator[Finding]:
+    from uploadstream import settings  # noqa: PLC0415 - help is shown without them
+
+    try:
+        chosen = settings.load(**options)
+    except settings.BadSettings as error:
+        for line in str(error).splitlines():
+            yield Finding("settings", Level.FAIL, line, "correct the variable or the option")
+        return
+    yield _variables(set(type(chosen).model_fields))
+    yield _data_dir(chosen.data_dir)
+    yield _free_space(chosen)
+    yield _file_system(chosen.data_dir)
+    yield _port("HTTP port", "--http-port", chosen.host, chosen.http_port, chosen.http_port)
+    yield _port("gRPC port", "--grpc-port", chosen.host, chosen.grpc_port, chosen.http_port)
+    yield _clock(chosen.data_dir)
+    yield _open_files()
+
+
+def _python() -> Finding:
+    version = platform.python_version()
+    if sys.version_info < PYTHON_MIN:
+        return Finding("python", Level.FAIL, version, "install Python 3.11 or later")
+    return Finding("python", Level.OK, f"{version} at {sys.executable}")
+
+
+def _variables(known: set[str]) -> Finding:
+    names = {"UPLOADSTREAM", *_OF_THE_CLIENT, *(f"UPLOADSTREAM_{name.upper()}" for name in known)}
+    given = {name for name in os.environ if name.startswith("UPLOADSTREAM")}  # noqa: TID251 - those settings.py overlooks
+    unknown = sorted(given - names)
+    if unknown:
+        return Finding(
+            "settings", Level.WARN, f"no such setting: {', '.join(unknown)}", "see uploadstream serve --help"
+        )
+    return Finding("settings", Level.OK, f"valid, {len(given)} from the environment")
+
+
+def _data_dir(path: Path) -> Finding:
+    place = _existing(path)
+    try:
+        with tempfile.NamedTemporaryFile(dir=place, prefix=".uploadstream-doctor-") as file:
+            file.write(bytes(4096))
+            file.flush()
+            began = time.monotonic()
+            os.fsync(file.fileno())
+            seconds = time.monotonic() - began
+    except OSError as error:
+        return Finding(
+            "data folder", Level.FAIL, f"{path}: {error.strerror}", f"make {place} writable, or use --data-dir"
+        )
+    state = "is there" if place == path else "will be made"
+    if seconds > SYNC_SECONDS_MAX:
+        found = f"{path} {state}; a sync takes {seconds * 1000:.0f} ms"
+        return Finding("data folder", Level.WARN, found, "every completed file waits so long; use a faster disk")
+    return Finding("data folder", Level.OK, f"{path} {state}; a sync takes {seconds * 1000:.1f} ms")
+
+
+def _free_space(settings: Settings) -> Finding:
+    free = shutil.disk_usage(_existing(settings.blobs_path)).free
+    largest = settings.max_file_size
+    found = f"{iec(free)} free, a file may have {iec(largest)}"
+    if free < largest:
+        return Finding("free space", Level.FAIL, found, "make room, or lower UPLOADSTREAM_MAX_FILE_SIZE")
+    if free < 10 * largest:
+        return Finding("free space", Level.WARN, found, "make room for more than a few files")
+    return Finding("free space", Level.OK, found)
+
+
+def _file_system(path: Path) -> Finding:
+    kind = _kind_of(_existing(path).resolve())
+    if kind in _VOLATILE:
+        return Finding("file system", Level.WARN, f"{kind}, in memory", "files are gone after a restart; use a disk")
+    if kind in _REMOTE:
+        return Finding(
+            "file system", Level.WARN, f"{kind}, over a network", "locks and syncs may be slow or lies; use a disk"
+        )
+    if kind == "overlay":
+        return Finding(
+            "file system", Level.WARN, "overlay, of a container", "files go with the container; mount a volume"
+        )
+    return Finding("file system", Level.OK, kind or "not known here")
+
+
+def _kind_of(path: Path) -> str:
+    """The type of the file system that holds a path; empty where /proc does not say."""
+    try:
+        lines = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    mounts = [(fields[1].replace("\\040", " "), fields[2]) for line in lines if len(fields := line.split()) > 2]  # noqa: PLR2004 - device, folder, type
+    holding = [(mount, kind) for mount, kind in mounts if path.is_relative_to(mount)]
+    return max(holding, key=lambda pair: len(pair[0]))[1] if holding else ""
+
+
+def _port(check: str, option: str, host: str, port: int, http_port: int) -> Finding:
+    if port == 0:
+        return Finding(check, Level.OK, "any free one")
+    if is_free(host, port):
+        return Finding(check, Level.OK, f"{port} is free")
+    if _answers(host, http_port):
+        return Finding(check, Level.OK, f"{port}: UploadStream is running")
+    return Finding(check, Level.FAIL, f"{port} is taken", f"stop what listens there, or use another {option}")
+
+
+def _answers(host: str, port: int) -> bool:
+    """Whether a server says there that it is alive."""
+    connection = http.client.HTTPConnection(host, port, timeout=PROBE_SECONDS)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _clock(data_dir: Path) -> Finding:
+    from uploadstream.adapters.system import SystemClock  # noqa: PLC0415 - help is shown without it
+
+    now = SystemClock().now()
+    newest = max((path.stat().st_mtime for path in data_dir.glob("*")), default=0.0)
+    behind = newest - now.timestamp()
+    if behind > CLOCK_SECONDS_MAX:
+        return Finding(
+            "clock", Level.FAIL, f"{behind:.0f} s behind the stored files", "set the clock: uploads expire by it"
+        )
+    return Finding("clock", Level.OK, f"{now:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _open_files() -> Finding:
+    import resource  # noqa: PLC0415 - not on every system
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < OPEN_FILES_MIN:
+        found = f"{soft} allowed at once"
+        return Finding("open files", Level.WARN, found, "each upload needs two; raise it: ulimit -n 65536")
+    return Finding("open files", Level.OK, "no limit" if soft == resource.RLIM_INFINITY else f"{soft} allowed at once")
+
+
+def _server(server: str, user: str, api_key: str) -> Finding:
+    async def ask() -> None:
+        async with client_of(server, user, api_key, patience_seconds=PROBE_SECONDS) as client:
+            await client.stats()
+
+    try:
+        asyncio.run(ask())
+    except UploadError as error:
+        return Finding("server", Level.FAIL, error.message, "see above" if error.came_from_server else "start it")
+    return Finding("server", Level.OK, f"{server} answers")
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there."""
+    return next(place for place in (path, *path.absolute().parents) if place.exists())
