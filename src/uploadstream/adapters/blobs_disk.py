@@ -79,13 +79,19 @@ class DiskBlobs:
 
     async def append(self, key: str, *, at: int) -> Sink:
         """See ports.BlobStore."""
+        path, make = self.path(key), 0 if at else os.O_CREAT
         with translated():
-            fd = os.open(self.path(key), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            try:
+                fd = os.open(path, os.O_WRONLY | make | os.O_CLOEXEC, 0o640)
+            except FileNotFoundError:
+                if path.parent.exists():
+                    raise OffsetMismatch(expected=0, given=at) from None
+                raise
             size = os.fstat(fd).st_size
         if size != at:
             os.close(fd)
             raise OffsetMismatch(expected=size, given=at)
-        return DiskSink(self, fd, self.path(key).parent, at=at)
+        return DiskSink(self, fd, path.parent, at=at)
 
     async def stat(self, key: str) -> Blob | None:
         """See ports.BlobStore."""
@@ -98,10 +104,12 @@ class DiskBlobs:
 
     async def read(self, key: str, *, start: int, stop: int, piece_size: int) -> AsyncIterator[bytes]:
         """See ports.BlobStore."""
+        if start >= stop:  # an empty file need not be there
+            return
         with translated():
             fd = os.open(self.path(key), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            buffer = memoryview(bytearray(min(piece_size, max(0, stop - start))))
+            buffer = memoryview(bytearray(min(piece_size, stop - start)))
             while start < stop:
                 count = await self._read_into(fd, buffer[: stop - start], start)
                 if not count:
@@ -176,7 +184,9 @@ class DiskBlobs:
 
     async def check(self) -> None:
         """See ports.BlobStore."""
-        await self.in_thread(_replace, self._root / f"check.{os.getpid()}", b"ok")
+        path = self._root / f"check.{os.getpid()}"
+        await self.in_thread(_replace, path, b"ok")
+        await self.in_thread(_unlink, path)
 
 
 class DiskSink:

@@ -22,10 +22,11 @@ class MemoryBlobs:
 
     async def append(self, key: str, *, at: int) -> Sink:
         """See ports.BlobStore."""
-        content = self.content.setdefault(key, bytearray())
+        end = len(self.content.get(key, b""))
+        if end != at:
+            raise OffsetMismatch(expected=end, given=at)
+        self.content.setdefault(key, bytearray())
         self._touched.setdefault(key, self._clock.now())
-        if len(content) != at:
-            raise OffsetMismatch(expected=len(content), given=at)
         return MemorySink(self, key)
 
     async def stat(self, key: str) -> Blob | None:
@@ -36,9 +37,7 @@ class MemoryBlobs:
 
     async def read(self, key: str, *, start: int, stop: int, piece_size: int) -> AsyncIterator[bytes]:
         """See ports.BlobStore."""
-        content = self.content.get(key)
-        if content is None:
-            raise StorageUnavailable
+        content = self.content.get(key, bytearray())
         for begin in range(start, stop, piece_size):
             wanted = min(piece_size, stop - begin)
             piece = bytes(content[begin : begin + wanted])
@@ -117,6 +116,18 @@ class MemoryLeases:
     @asynccontextmanager
     async def hold(self, key: str, *, let_go: Callable[[], None], patience_seconds: float = 0) -> AsyncIterator[None]:
         """See ports.Leases."""
+        if key in self._held:
+            await self._wait(key, patience_seconds)
+        self._held[key] = let_go
+        try:
+            yield
+        finally:
+            del self._held[key]
+            self._freed.set()
+
+    async def _wait(self, key: str, patience_seconds: float) -> None:
+        if not patience_seconds:
+            raise Busy(upload_id=key)
         try:
             async with asyncio.timeout(patience_seconds):
                 while key in self._held:
@@ -125,9 +136,3 @@ class MemoryLeases:
                     await self._freed.wait()
         except TimeoutError:
             raise Busy(upload_id=key) from None
-        self._held[key] = let_go
-        try:
-            yield
-        finally:
-            del self._held[key]
-            self._freed.set()
