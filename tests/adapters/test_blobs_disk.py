@@ -1,0 +1,575 @@
+"""Blobs as plain files: the port's promises, and those of a disk that is full, slow, broken or not ours alone."""
+
+import asyncio
+import errno
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.adapters.small_disks import SmallDisk, small_disk
+from tests.contracts.blobs import BlobStoreContract, a_key, content, listed, pieces, store_bytes, write
+from uploadstream.adapters import blobs_disk
+from uploadstream.adapters.blobs_disk import RESERVE, WRITEBACK_EVERY, DiskBlobs, Fsync
+from uploadstream.adapters.disk_io import QUICK_IN_A_ROW, SLOW_SECONDS, write_all
+from uploadstream.core.errors import OffsetMismatch, StorageFull, StorageUnavailable
+from uploadstream.core.sizes import KIB, MIB
+from uploadstream.ports import BlobStore, Bytes
+
+MEMORY_DISK = Path("/dev/shm")
+PATIENCE_SECONDS = 10
+
+
+def in_use(store: DiskBlobs) -> Iterator[DiskBlobs]:
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[DiskBlobs]:
+    yield from in_use(DiskBlobs(tmp_path / "blobs"))
+
+
+class TestDiskBlobs(BlobStoreContract):
+    @pytest.fixture(params=list(Fsync))
+    def store(self, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[BlobStore]:
+        yield from in_use(DiskBlobs(tmp_path / "blobs", fsync=request.param))
+
+
+class TestDiskBlobsWhereNobodyKnowsWhatIsCached(BlobStoreContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BlobStore]:
+        def cannot_tell(*_: object) -> int:
+            raise OSError(errno.EOPNOTSUPP, "as tmpfs says")
+
+        monkeypatch.setattr(blobs_disk, "read_now", cannot_tell)
+        yield from in_use(DiskBlobs(tmp_path / "blobs", fsync=Fsync.NEVER))
+
+
+class TestDiskBlobsWhereNothingIsCached(BlobStoreContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BlobStore]:
+        monkeypatch.setattr(blobs_disk, "read_now", lambda *_: None)
+        yield from in_use(DiskBlobs(tmp_path / "blobs", fsync=Fsync.NEVER))
+
+
+class TestDiskBlobsOnASlowDisk(BlobStoreContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[BlobStore]:
+        store = DiskBlobs(tmp_path / "blobs", fsync=Fsync.NEVER)
+        store.pace.timed(time.sleep, SLOW_SECONDS)
+        yield from in_use(store)
+
+
+# Paths
+
+
+NO_KEYS = [
+    "",
+    ".",
+    "..",
+    "../../etc/passwd",
+    "/etc/passwd",
+    "5f0c1a2b-0000-4000-8000-00000000000A",
+    "5f0c1a2b-0000-4000-8000-00000000000a.note",
+    "5f0c1a2b-0000-4000-8000-00000000000a\n",
+    "5f0c1a2b-0000-4000-8000-00000000000a/..",
+    "5f0c1a2b00004000800000000000000a",
+    "5f0c1a2b-0000-4000-8000-0000000000\x000a",
+    "sweeper",
+]
+
+
+def tree(root: Path) -> dict[Path, bytes | None]:
+    return {path: path.read_bytes() if path.is_file() else None for path in root.rglob("*")}
+
+
+@pytest.mark.parametrize("key", NO_KEYS)
+async def test_what_is_no_key_becomes_no_path(disk: DiskBlobs, tmp_path: Path, key: str) -> None:
+    before = tree(tmp_path)
+
+    for act in (
+        lambda: disk.append(key, at=0),
+        lambda: disk.stat(key),
+        lambda: pieces(disk, key, 0, 1),
+        lambda: disk.sync(key),
+        lambda: disk.remove(key),
+        lambda: disk.set_note(key, b"note"),
+        lambda: disk.note(key),
+        lambda: disk.drop_note(key),
+    ):
+        with pytest.raises(ValueError, match=r"^not a key"):
+            await act()
+
+    assert tree(tmp_path) == before
+
+
+async def test_a_blob_is_one_plain_file_named_by_its_key(disk: DiskBlobs, tmp_path: Path) -> None:
+    key = a_key()
+
+    await store_bytes(disk, key, b"abc", complete=True)
+
+    files = [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
+    assert files == [tmp_path / "blobs" / key[:2] / key]
+    assert files[0].read_bytes() == b"abc"
+
+
+async def test_nobody_but_us_and_our_group_can_read_a_blob(disk: DiskBlobs) -> None:
+    key = a_key()
+
+    await store_bytes(disk, key, b"abc")
+
+    assert disk.path(key).stat().st_mode & 0o007 == 0
+
+
+async def test_what_is_not_ours_is_not_listed(disk: DiskBlobs, tmp_path: Path) -> None:
+    key, folder = a_key(), a_key()
+    shard = tmp_path / "blobs" / "00"
+    await store_bytes(disk, key, b"abc")
+
+    (shard / "lost+found").mkdir()
+    (shard / folder).mkdir()
+    (shard / "README").write_text("hello")
+    (shard / f"{a_key()}.note.123").write_bytes(b"cut short")
+    (shard / a_key()).symlink_to("/etc/passwd")
+
+    assert set(await listed(disk)) == {key}
+
+
+async def test_the_same_store_is_opened_again_with_everything_in_it(disk: DiskBlobs, tmp_path: Path) -> None:
+    key = a_key()
+    await store_bytes(disk, key, b"abc")
+    await disk.set_note(key, b"note")
+
+    again = DiskBlobs(tmp_path / "blobs")
+
+    assert await content(again, key) == b"abc"
+    assert await again.note(key) == b"note"
+    again.close()
+
+
+async def test_a_check_leaves_nothing_behind(disk: DiskBlobs, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+
+    await disk.check()
+
+    assert tree(tmp_path) == before
+
+
+async def test_some_of_the_free_space_is_kept_for_the_catalog(disk: DiskBlobs, tmp_path: Path) -> None:
+    room = os.statvfs(tmp_path)
+
+    free = await disk.free()
+
+    assert free is not None
+    assert abs(room.f_bavail * room.f_frsize - RESERVE - free) < 512 * MIB  # others write to it too
+
+
+# A broken disk
+
+
+async def broken(tmp_path: Path) -> DiskBlobs:
+    """A store whose directories are not there any more."""
+    store = DiskBlobs(tmp_path / "blobs")
+    (tmp_path / "blobs").rename(tmp_path / "away")
+    return store
+
+
+async def test_a_store_that_is_away_is_unavailable_and_says_no_more(tmp_path: Path) -> None:
+    store, key = await broken(tmp_path), a_key()
+
+    for act in (
+        lambda: store.append(key, at=0),
+        lambda: pieces(store, key, 0, 1),
+        lambda: store.set_note(key, b"note"),
+        lambda: listed(store),
+        store.free,
+        store.check,
+    ):
+        with pytest.raises(StorageUnavailable) as caught:
+            await act()
+        assert str(caught.value) == "Storage is not reachable; nothing was lost, retry"
+        assert isinstance(caught.value.__cause__, OSError)
+    store.close()
+
+
+async def test_a_store_that_comes_back_works_again(tmp_path: Path) -> None:
+    store, key = await broken(tmp_path), a_key()
+    with pytest.raises(StorageUnavailable):
+        await store_bytes(store, key, b"abc")
+
+    (tmp_path / "away").rename(tmp_path / "blobs")
+    await store_bytes(store, key, b"abc")
+
+    assert await content(store, key) == b"abc"
+    store.close()
+
+
+def test_a_store_cannot_be_where_a_file_is(tmp_path: Path) -> None:
+    (tmp_path / "blobs").write_text("a file")
+
+    with pytest.raises(StorageUnavailable):
+        DiskBlobs(tmp_path / "blobs")
+
+
+@pytest.mark.parametrize("slow", [False, True])
+async def test_a_write_that_fails_is_unavailable_storage(
+    disk: DiskBlobs, monkeypatch: pytest.MonkeyPatch, slow: bool
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(errno.EIO, "the disk is on fire")
+
+    sink = await disk.append(a_key(), at=0)
+    monkeypatch.setattr(blobs_disk, "write_all", fails)
+    if slow:
+        disk.pace.timed(time.sleep, SLOW_SECONDS)
+
+    with pytest.raises(StorageUnavailable):
+        await write(sink, [b"abc"])
+
+    await sink.close(complete=False)
+
+
+@pytest.mark.parametrize("knows_cache", [False, True])
+async def test_a_read_that_fails_is_unavailable_storage(
+    disk: DiskBlobs, monkeypatch: pytest.MonkeyPatch, knows_cache: bool
+) -> None:
+    def fails(*_: object) -> int:
+        raise OSError(errno.EIO, "the disk is on fire")
+
+    key = a_key()
+    await store_bytes(disk, key, b"abc")
+    monkeypatch.setattr(disk, "_knows_cache", knows_cache)
+    monkeypatch.setattr(os, "preadv", fails)
+
+    with pytest.raises(StorageUnavailable):
+        await pieces(disk, key, 0, 3)
+
+
+async def test_a_sync_that_fails_is_never_a_success(disk: DiskBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: int) -> None:
+        raise OSError(errno.EIO, "the disk is on fire")
+
+    key = a_key()
+    sink = await disk.append(key, at=0)
+    await write(sink, [b"abc"])
+    monkeypatch.setattr(os, "fsync", fails)
+
+    with pytest.raises(StorageUnavailable):
+        await sink.close(complete=True)
+    with pytest.raises(StorageUnavailable):
+        await disk.sync(key)
+
+
+async def test_no_descriptor_stays_open_whatever_happens(disk: DiskBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: int) -> None:
+        raise OSError(errno.EIO, "the disk is on fire")
+
+    def open_descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - one call, so that nothing is opened meanwhile
+
+    key = a_key()
+    await store_bytes(disk, key, bytes(100), complete=True)
+    before = open_descriptors()
+
+    await store_bytes(disk, key, b"more", at=100, complete=True)
+    await pieces(disk, key, 0, 100)
+    for at in (0, 5):
+        with pytest.raises(OffsetMismatch):
+            await disk.append(key, at=at)
+    with pytest.raises(StorageUnavailable):
+        await pieces(disk, key, 0, 1000)
+    sink = await disk.append(key, at=104)
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(StorageUnavailable):
+        await sink.close(complete=True)
+
+    assert open_descriptors() == before
+
+
+# A full disk
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path / "small", room=MIB) as disk:
+        yield disk
+
+
+@pytest.mark.parametrize("slow", [False, True])
+async def test_a_disk_that_gets_full_keeps_a_prefix_and_works_again_when_there_is_room(
+    full: SmallDisk, slow: bool
+) -> None:
+    store, key = DiskBlobs(full.root / "blobs", fsync=Fsync.NEVER), a_key()
+    sent = os.urandom(2 * MIB)
+    sink = await store.append(key, at=0)
+    await write(sink, [sent[: 512 * KIB]])
+    if slow:
+        store.pace.timed(time.sleep, SLOW_SECONDS)
+
+    with pytest.raises(StorageFull, match=r"^Storage is full, 0 B left; nothing was lost, retry when there is room$"):
+        await write(sink, [sent[512 * KIB : 1024 * KIB], sent[1024 * KIB :]])
+    await sink.close(complete=False)
+    kept = await content(store, key)
+    full.make_room()
+    assert kept is not None
+    await store_bytes(store, key, sent[len(kept) :], at=len(kept))
+
+    assert 512 * KIB <= len(kept) <= full.room
+    assert sent.startswith(kept)
+    assert await content(store, key) == sent
+    store.close()
+
+
+async def test_a_full_disk_has_no_room(full: SmallDisk) -> None:
+    store = DiskBlobs(full.root / "blobs")
+
+    free = await store.free()
+
+    room = os.statvfs(full.root)
+    assert free == max(0, room.f_bavail * room.f_frsize - RESERVE)
+    store.close()
+
+
+async def test_a_store_without_room_for_a_check_is_unavailable(
+    disk: DiskBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+
+    with pytest.raises(StorageFull):
+        await disk.check()
+
+
+# A slow disk
+
+
+class Stuck:
+    """A `write_all` that waits until the loop lets it go on: on the loop's own thread it never would."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.threads: list[threading.Thread] = []
+
+    def __call__(self, fd: int, views: Sequence[Bytes], at: int) -> None:
+        self.threads.append(threading.current_thread())
+        assert self.go_on.wait(PATIENCE_SECONDS), "the loop did not turn"
+        write_all(fd, views, at)
+
+
+class Noting:
+    """A `write_all` that says where it ran and takes as long as it is told."""
+
+    def __init__(self) -> None:
+        self.on_loop: list[bool] = []
+        self.seconds = 0.0
+
+    def __call__(self, fd: int, views: Sequence[Bytes], at: int) -> None:
+        self.on_loop.append(threading.current_thread() is threading.main_thread())
+        time.sleep(self.seconds)
+        write_all(fd, views, at)
+
+
+async def test_a_stalled_disk_does_not_stall_the_loop(disk: DiskBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, stuck = a_key(), Stuck()
+    disk.pace.timed(time.sleep, SLOW_SECONDS)
+    sink = await disk.append(key, at=0)
+    monkeypatch.setattr(blobs_disk, "write_all", stuck)
+
+    going_on = sink.write([b"abc"], 3)
+    assert going_on is not None
+    asyncio.get_running_loop().call_later(0.02, stuck.go_on.set)
+    await going_on
+    await sink.close(complete=False)
+
+    assert threading.main_thread() not in stuck.threads
+    assert await content(disk, key) == b"abc"
+
+
+async def test_after_one_slow_write_all_are_done_in_threads_until_a_row_was_quick(
+    disk: DiskBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, noting = a_key(), Noting()
+    monkeypatch.setattr(blobs_disk, "write_all", noting)
+    sink = await disk.append(key, at=0)
+
+    await write(sink, [b"a"])
+    noting.seconds = SLOW_SECONDS * 1.2
+    await write(sink, [b"b"])
+    await write(sink, [b"c"])
+    noting.seconds = 0
+    for _ in range(QUICK_IN_A_ROW):
+        await write(sink, [b"d"])
+    await write(sink, [b"e"])
+    await sink.close(complete=False)
+
+    assert noting.on_loop == [True, True, *[False] * (1 + QUICK_IN_A_ROW), True]
+    assert await content(disk, key) == b"abc" + b"d" * QUICK_IN_A_ROW + b"e"
+
+
+async def test_a_read_that_has_to_wait_for_the_disk_is_done_in_a_thread(
+    disk: DiskBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = a_key()
+    threads = []
+    await store_bytes(disk, key, b"abc")
+    preadv = os.preadv
+
+    def noting(fd: int, buffers: list[memoryview], at: int, flags: int = 0) -> int:
+        if flags:
+            raise BlockingIOError
+        threads.append(threading.current_thread())
+        return preadv(fd, buffers, at)
+
+    monkeypatch.setattr(os, "preadv", noting)
+
+    assert await pieces(disk, key, 0, 3) == [b"abc"]
+    assert threads
+    assert threading.main_thread() not in threads
+
+
+async def test_where_the_cache_is_unknown_reads_leave_the_loop_when_one_was_slow(
+    disk: DiskBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = a_key()
+    on_loop: list[bool] = []
+    await store_bytes(disk, key, b"abc")
+    preadv = os.preadv
+
+    def slow(fd: int, buffers: list[memoryview], at: int, flags: int = 0) -> int:
+        if flags:
+            raise OSError(errno.EOPNOTSUPP, "as tmpfs says")
+        on_loop.append(threading.current_thread() is threading.main_thread())
+        time.sleep(SLOW_SECONDS * 1.2)
+        return preadv(fd, buffers, at)
+
+    monkeypatch.setattr(os, "preadv", slow)
+
+    assert await pieces(disk, key, 0, 3, piece_size=1) == [b"a", b"b", b"c"]
+    assert on_loop == [True, False, False]
+
+
+@pytest.mark.skipif(not MEMORY_DISK.is_dir(), reason="this system has no /dev/shm")
+async def test_a_real_tmpfs_is_read() -> None:
+    root, key = MEMORY_DISK / f"uploadstream-{a_key()}", a_key()
+    store = DiskBlobs(root, fsync=Fsync.NEVER)
+    try:
+        await store_bytes(store, key, bytes(range(250)))
+
+        assert await pieces(store, key, 1, 250, piece_size=100) == [
+            bytes(range(1, 101)),
+            bytes(range(101, 201)),
+            bytes(range(201, 250)),
+        ]
+    finally:
+        await store.remove(key)
+        store.close()
+        for shard in root.iterdir():
+            shard.rmdir()
+        root.rmdir()
+
+
+# Durability
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of what is synced, as it is."""
+    names: list[str] = []
+    fsync = os.fsync
+
+    def noting(fd: int) -> None:
+        names.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("policy", "part", "whole"),
+    [(Fsync.NEVER, False, False), (Fsync.COMPLETE, False, True), (Fsync.CHUNK, True, True)],
+)
+async def test_what_is_synced_is_what_the_policy_says(
+    tmp_path: Path, synced: list[str], policy: Fsync, part: bool, whole: bool
+) -> None:
+    store, key = DiskBlobs(tmp_path / "blobs", fsync=policy), a_key()
+    file_and_name = [key, key[:2]]
+
+    await store_bytes(store, key, b"abc", complete=False)
+    after_part = synced.copy()
+    synced.clear()
+    await store_bytes(store, key, b"def", at=3, complete=True)
+    after_whole = synced.copy()
+    synced.clear()
+    await store.sync(key)
+
+    assert after_part == (file_and_name if part else [])
+    assert after_whole == (file_and_name if whole else [])
+    assert synced == (file_and_name if whole else [])
+    store.close()
+
+
+async def test_syncing_never_holds_up_the_loop(disk: DiskBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, go_on = a_key(), threading.Event()
+
+    def stuck(_: int) -> None:
+        assert go_on.wait(PATIENCE_SECONDS), "the loop did not turn"
+
+    monkeypatch.setattr(os, "fsync", stuck)
+    asyncio.get_running_loop().call_later(0.02, go_on.set)
+
+    await store_bytes(disk, key, b"abc", complete=True)
+
+    assert go_on.is_set()
+
+
+@pytest.mark.parametrize("policy", [Fsync.COMPLETE, Fsync.CHUNK, Fsync.NEVER])
+async def test_writing_back_begins_early_so_that_the_sync_at_the_end_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: Fsync
+) -> None:
+    ranges: list[tuple[int, int]] = []
+    monkeypatch.setattr(blobs_disk, "start_writeback", lambda fd, start, count: ranges.append((start, count)))
+    store, key = DiskBlobs(tmp_path / "blobs", fsync=policy), a_key()
+    sink = await store.append(key, at=0)
+
+    for _ in range(40):
+        await write(sink, [bytes(MIB)])
+        await asyncio.sleep(0.001)  # as a socket would
+    await sink.close(complete=False)
+
+    if policy is Fsync.NEVER:
+        assert ranges == []
+    else:
+        assert ranges[0][0] == 0
+        ends = [start + count for start, count in ranges]
+        assert [start for start, _ in ranges[1:]] == ends[:-1]
+        assert 40 * MIB - 2 * WRITEBACK_EVERY < ends[-1] <= 40 * MIB
+    store.close()
+
+
+async def test_a_cut_while_a_blob_is_let_go_still_closes_it(disk: DiskBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, go_on = a_key(), threading.Event()
+    monkeypatch.setattr(os, "fsync", lambda _: go_on.wait(PATIENCE_SECONDS))
+    sink = await disk.append(key, at=0)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - one call, so that nothing is opened meanwhile
+
+    closing = asyncio.ensure_future(sink.close(complete=True))
+    await asyncio.sleep(0.02)
+    closing.cancel()
+    with suppress(asyncio.CancelledError):
+        await closing
+    go_on.set()
+    disk.close()
+
+    assert len(os.listdir("/proc/self/fd")) < before + 1  # noqa: PTH208
+
+
+def test_the_policies_are_spelled_as_the_setting() -> None:
+    assert [policy.value for policy in Fsync] == ["never", "complete", "chunk"]

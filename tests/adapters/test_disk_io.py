@@ -1,0 +1,136 @@
+"""The byte path's system calls do all they are asked to, and know when to leave the loop."""
+
+import ctypes
+import errno
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from uploadstream.adapters import disk_io
+from uploadstream.adapters.disk_io import (
+    IOV_MAX,
+    QUICK_IN_A_ROW,
+    SLOW_SECONDS,
+    Pace,
+    read_now,
+    start_writeback,
+    write_all,
+)
+from uploadstream.ports import Bytes
+
+
+@pytest.fixture
+def fd(tmp_path: Path) -> int:
+    return os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+
+
+def a_slow_thing() -> str:
+    time.sleep(SLOW_SECONDS * 1.2)
+    return "done"
+
+
+def a_quick_thing() -> str:
+    return "done"
+
+
+@pytest.mark.parametrize("most", [1, 3, 100, 10**9])
+@given(views=st.lists(st.binary(max_size=9), max_size=9))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_byte_is_written_however_few_the_system_takes_at_once(fd: int, most: int, views: list[bytes]) -> None:
+    def takes_few(fd: int, views: Sequence[Bytes], at: int) -> int:
+        return os.pwrite(fd, b"".join(views)[:most], at)
+
+    os.ftruncate(fd, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "pwritev", takes_few)
+        write_all(fd, [b"head", *views], 5)
+
+    assert os.pread(fd, 1000, 0) == bytes(5) + b"head" + b"".join(views)
+
+
+@pytest.mark.parametrize("count", [0, 1, IOV_MAX - 1, IOV_MAX, IOV_MAX + 1, 3 * IOV_MAX + 7])
+def test_any_number_of_views_is_written_in_order(fd: int, count: int) -> None:
+    views = [number.to_bytes(2, "big") for number in range(count)]
+
+    write_all(fd, views, 3)
+
+    assert os.pread(fd, 10**6, 3) == b"".join(views)
+
+
+def test_what_is_in_memory_is_read_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"abcdef")
+    buffer = bytearray(3)
+
+    with path.open("rb") as file:
+        try:
+            count = read_now(file.fileno(), memoryview(buffer), 2)
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:  # this filesystem cannot tell
+                raise
+            return
+
+    assert (count, bytes(buffer)) == (3, b"cde")
+
+
+def test_what_would_have_to_be_waited_for_is_not_read(monkeypatch: pytest.MonkeyPatch, fd: int) -> None:
+    def would_wait(*_: object) -> int:
+        raise BlockingIOError
+
+    monkeypatch.setattr(os, "preadv", would_wait)
+
+    assert read_now(fd, memoryview(bytearray(3)), 0) is None
+
+
+def test_writing_back_is_a_hint_that_cannot_fail(fd: int) -> None:
+    start_writeback(fd, 0, 4096)
+    start_writeback(-1, 0, 4096)
+
+
+def test_a_system_without_sync_file_range_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_such_library(*_: object, **__: object) -> object:
+        raise OSError
+
+    monkeypatch.setattr(ctypes, "CDLL", no_such_library)
+
+    assert disk_io._load_sync_file_range() is None
+
+
+def test_a_disk_is_quick_until_it_was_slow_once() -> None:
+    pace = Pace()
+
+    assert not pace.is_slow
+    assert pace.timed(a_quick_thing) == "done"
+    assert not pace.is_slow
+    assert pace.timed(a_slow_thing) == "done"
+    assert pace.is_slow
+
+
+def test_a_slow_disk_is_quick_again_after_a_row_of_quick_answers() -> None:
+    pace = Pace()
+    pace.timed(a_slow_thing)
+
+    for _ in range(QUICK_IN_A_ROW - 1):
+        pace.timed(a_quick_thing)
+    still_slow = pace.is_slow
+    pace.timed(a_slow_thing)
+    for _ in range(QUICK_IN_A_ROW - 1):
+        pace.timed(a_quick_thing)
+    slow_again = pace.is_slow
+    pace.timed(a_quick_thing)
+
+    assert (still_slow, slow_again, pace.is_slow) == (True, True, False)
+
+
+def test_a_disk_that_fails_is_neither_quick_nor_slow() -> None:
+    pace = Pace()
+
+    with pytest.raises(ZeroDivisionError):
+        pace.timed(lambda: 1 // 0)
+
+    assert not pace.is_slow

@@ -1,0 +1,321 @@
+"""What every blob store promises."""
+
+import contextlib
+import random
+import uuid
+from collections.abc import Awaitable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from uploadstream.core.errors import OffsetMismatch, StorageUnavailable
+from uploadstream.core.sizes import KIB, MIB
+from uploadstream.ports import Blob, BlobStore, Bytes, Sink
+
+# A file's time of change comes from the kernel's coarse clock.
+CLOCK_GRAIN = timedelta(milliseconds=50)
+
+
+def a_key() -> str:
+    return str(uuid.uuid4())
+
+
+async def write(sink: Sink, views: Sequence[Bytes]) -> None:
+    """Write, and wait until it is done if that takes its time."""
+    going_on: Awaitable[None] | None = sink.write(views, sum(map(len, views)))
+    if going_on is not None:
+        await going_on
+
+
+async def store_bytes(store: BlobStore, key: str, *chunks: Bytes, at: int = 0, complete: bool = False) -> None:
+    sink = await store.append(key, at=at)
+    for chunk in chunks:
+        await write(sink, [chunk])
+    await sink.close(complete=complete)
+
+
+async def pieces(store: BlobStore, key: str, start: int, stop: int, *, piece_size: int = MIB) -> list[bytes]:
+    return [piece async for piece in store.read(key, start=start, stop=stop, piece_size=piece_size)]
+
+
+async def content(store: BlobStore, key: str) -> bytes | None:
+    """All of a blob, None if there is none."""
+    blob = await store.stat(key)
+    return None if blob is None else b"".join(await pieces(store, key, 0, blob.size))
+
+
+async def listed(store: BlobStore) -> dict[str, Blob]:
+    return {blob.key: blob async for blob in store.blobs()}
+
+
+class BlobStoreContract:
+    """To be inherited with a fixture `store`."""
+
+    async def test_a_blob_that_was_never_written_is_not_there(self, store: BlobStore) -> None:
+        key = a_key()
+
+        assert await store.stat(key) is None
+        assert await store.note(key) is None
+        assert await listed(store) == {}
+
+    async def test_what_was_appended_is_read_back(self, store: BlobStore) -> None:
+        key = a_key()
+
+        await store_bytes(store, key, b"first ", b"second ", complete=False)
+        await store_bytes(store, key, b"third", at=13, complete=True)
+
+        assert await content(store, key) == b"first second third"
+
+    async def test_the_size_is_true_as_soon_as_a_write_is_done(self, store: BlobStore) -> None:
+        key = a_key()
+        sink = await store.append(key, at=0)
+
+        sizes = []
+        for chunk in (b"a", b"bc", b"", b"def"):
+            await write(sink, [chunk])
+            blob = await store.stat(key)
+            sizes.append(blob and blob.size)
+        await sink.close(complete=False)
+
+        assert sizes == [1, 3, 3, 6]
+
+    async def test_a_blob_opened_and_closed_without_a_byte_is_an_empty_one(self, store: BlobStore) -> None:
+        key = a_key()
+
+        await store_bytes(store, key)
+
+        blob = await store.stat(key)
+        assert blob is not None
+        assert blob.size == 0
+        assert await content(store, key) == b""
+
+    async def test_a_blob_knows_when_it_got_its_last_byte(self, store: BlobStore) -> None:
+        key = a_key()
+        await store_bytes(store, key, b"old")
+        before = datetime.now(UTC) - CLOCK_GRAIN
+
+        await store_bytes(store, key, b"new", at=3)
+
+        blob = await store.stat(key)
+        assert blob is not None
+        assert blob.touched_at.tzinfo is UTC
+        assert before <= blob.touched_at <= datetime.now(UTC) + CLOCK_GRAIN
+
+    @pytest.mark.parametrize("at", [0, 2, 4, 10**12])
+    async def test_bytes_for_another_place_than_the_end_are_refused(self, store: BlobStore, at: int) -> None:
+        key = a_key()
+        await store_bytes(store, key, b"abc")
+
+        with pytest.raises(OffsetMismatch) as caught:
+            await store.append(key, at=at)
+
+        assert (caught.value.expected, caught.value.given) == (3, at)
+        assert await content(store, key) == b"abc"
+
+    async def test_a_refused_append_makes_no_blob(self, store: BlobStore) -> None:
+        key = a_key()
+
+        with pytest.raises(OffsetMismatch) as caught:
+            await store.append(key, at=5)
+
+        assert (caught.value.expected, caught.value.given) == (0, 5)
+        assert await store.stat(key) is None
+
+    async def test_the_views_of_one_write_are_stored_in_order(self, store: BlobStore) -> None:
+        key = a_key()
+        sink = await store.append(key, at=0)
+
+        await write(sink, [b"one,", bytearray(b"two,"), memoryview(b"-three-")[1:-1]])
+        await sink.close(complete=True)
+
+        assert await content(store, key) == b"one,two,three"
+
+    async def test_a_write_takes_more_views_than_one_system_call_does(self, store: BlobStore) -> None:
+        key = a_key()
+        sink = await store.append(key, at=0)
+        views = [number.to_bytes(2, "big") for number in range(3000)]
+
+        await write(sink, views)
+        await write(sink, [b"end"])
+        await sink.close(complete=True)
+
+        assert await content(store, key) == b"".join(views) + b"end"
+
+    async def test_tiny_and_large_writes_follow_each_other(self, store: BlobStore) -> None:
+        key = a_key()
+        dice = random.Random(7)
+        chunks = [dice.randbytes(size) for size in (1, 3 * MIB, 2, 511, 1, 9 * MIB, 64 * KIB, 1)]
+
+        await store_bytes(store, key, *chunks, complete=True)
+
+        assert await content(store, key) == b"".join(chunks)
+
+    async def test_memory_may_be_used_again_once_it_is_written(self, store: BlobStore) -> None:
+        key = a_key()
+        buffer = bytearray(b"abc")
+        sink = await store.append(key, at=0)
+
+        await write(sink, [memoryview(buffer)])
+        buffer[:] = b"xyz"
+        await write(sink, [memoryview(buffer)])
+        await sink.close(complete=False)
+
+        assert await content(store, key) == b"abcxyz"
+
+    @pytest.mark.parametrize("piece_size", [1, 7, 99, 100, 101, MIB])
+    @pytest.mark.parametrize(("start", "stop"), [(0, 100), (0, 1), (99, 100), (13, 77), (50, 50), (100, 100)])
+    async def test_any_range_is_read_in_pieces_of_the_size_asked_for(
+        self, store: BlobStore, start: int, stop: int, piece_size: int
+    ) -> None:
+        key, stored = a_key(), bytes(range(100))
+        await store_bytes(store, key, stored)
+
+        found = await pieces(store, key, start, stop, piece_size=piece_size)
+
+        assert b"".join(found) == stored[start:stop]
+        assert all(0 < len(piece) <= piece_size for piece in found)
+
+    async def test_pieces_do_not_change_after_they_were_read(self, store: BlobStore) -> None:
+        key, stored = a_key(), bytes(range(100))
+        await store_bytes(store, key, stored)
+
+        found = await pieces(store, key, 0, 100, piece_size=10)
+
+        assert found == [stored[at : at + 10] for at in range(0, 100, 10)]
+
+    async def test_bytes_that_are_not_there_are_not_made_up(self, store: BlobStore) -> None:
+        key = a_key()
+        await store_bytes(store, key, b"abc")
+
+        with pytest.raises(StorageUnavailable):
+            await pieces(store, key, 0, 4)
+        with pytest.raises(StorageUnavailable):
+            await pieces(store, a_key(), 0, 1)
+
+    async def test_nothing_of_a_missing_blob_is_nothing(self, store: BlobStore) -> None:
+        assert await pieces(store, a_key(), 0, 0) == []
+
+    async def test_a_blob_is_read_while_it_is_written(self, store: BlobStore) -> None:
+        key = a_key()
+        sink = await store.append(key, at=0)
+        await write(sink, [b"abc"])
+
+        early = await pieces(store, key, 0, 3)
+        await write(sink, [b"def"])
+        late = await pieces(store, key, 2, 6)
+        await sink.close(complete=True)
+
+        assert (early, late) == ([b"abc"], [b"cdef"])
+
+    async def test_a_reader_that_has_begun_reads_on_when_the_blob_is_removed(self, store: BlobStore) -> None:
+        key, stored = a_key(), bytes(range(200))
+        await store_bytes(store, key, stored)
+        reader = aiter(store.read(key, start=0, stop=200, piece_size=10))
+        first = await anext(reader)
+
+        await store.remove(key)
+        rest = [piece async for piece in reader]
+
+        assert first + b"".join(rest) == stored
+        assert await store.stat(key) is None
+
+    async def test_a_reader_may_stop_early(self, store: BlobStore) -> None:
+        key = a_key()
+        await store_bytes(store, key, bytes(100))
+
+        async with contextlib.aclosing(store.read(key, start=0, stop=100, piece_size=10)) as reader:  # type: ignore[type-var]
+            assert await anext(reader) == bytes(10)
+
+        assert await content(store, key) == bytes(100)
+
+    async def test_a_removed_blob_is_gone_with_its_note(self, store: BlobStore) -> None:
+        key, other = a_key(), a_key()
+        for each in (key, other):
+            await store_bytes(store, each, b"abc")
+            await store.set_note(each, each.encode())
+
+        await store.remove(key)
+
+        assert await store.stat(key) is None
+        assert await store.note(key) is None
+        assert await content(store, other) == b"abc"
+        assert await store.note(other) == other.encode()
+
+    async def test_a_removed_blob_may_begin_again(self, store: BlobStore) -> None:
+        key = a_key()
+        await store_bytes(store, key, b"abc")
+
+        await store.remove(key)
+        await store_bytes(store, key, b"x")
+
+        assert await content(store, key) == b"x"
+
+    async def test_removing_or_syncing_what_is_not_there_is_fine(self, store: BlobStore) -> None:
+        key = a_key()
+
+        await store.remove(key)
+        await store.drop_note(key)
+        await store.sync(key)
+
+        assert await store.stat(key) is None
+
+    async def test_a_note_is_kept_beside_its_blob(self, store: BlobStore) -> None:
+        key, other = a_key(), a_key()
+        await store_bytes(store, key, b"abc")
+
+        await store.set_note(key, b"first")
+        await store.set_note(key, b"\x00second\n")
+
+        assert await store.note(key) == b"\x00second\n"
+        assert await store.note(other) is None
+        assert await content(store, key) == b"abc"
+
+    async def test_a_note_can_be_forgotten(self, store: BlobStore) -> None:
+        key = a_key()
+        await store_bytes(store, key, b"abc")
+        await store.set_note(key, b"note")
+
+        await store.drop_note(key)
+
+        assert await store.note(key) is None
+        assert await content(store, key) == b"abc"
+
+    async def test_every_blob_is_listed_as_it_is_and_no_note_is(self, store: BlobStore) -> None:
+        keys = [a_key() for _ in range(300)]
+        for number, key in enumerate(keys):
+            await store_bytes(store, key, bytes(number))
+            if number % 3 == 0:
+                await store.set_note(key, b"note")
+        await store.remove(keys.pop())
+
+        found = await listed(store)
+
+        assert found == {key: await store.stat(key) for key in keys}
+
+    async def test_blobs_may_go_while_they_are_listed(self, store: BlobStore) -> None:
+        keys = {a_key() for _ in range(50)}
+        for key in keys:
+            await store_bytes(store, key, b"abc")
+
+        seen = set()
+        async for blob in store.blobs():
+            seen.add(blob.key)
+            for key in keys:
+                await store.remove(key)
+
+        assert seen <= keys
+
+    async def test_synced_blobs_are_as_they_were(self, store: BlobStore) -> None:
+        key = a_key()
+        await store_bytes(store, key, b"abc")
+
+        await store.sync(key)
+
+        assert await content(store, key) == b"abc"
+
+    async def test_a_store_that_works_says_so(self, store: BlobStore) -> None:
+        await store.check()
+
+        free = await store.free()
+        assert free is None or free >= 0
+        assert await listed(store) == {}
