@@ -55,7 +55,7 @@ class AsyncClient:
         self._patience_seconds = patience_seconds
         self._unfinished = Unfinished(state_dir)
         self._contact = Contact()
-        self._transport = _connected(self._endpoint, user=user, api_key=api_key)
+        self._transport = connected(self._endpoint, user=user, api_key=api_key)
 
     async def __aenter__(self) -> Self:
         return self
@@ -162,7 +162,7 @@ class AsyncClient:
                 return
 
 
-def _connected(endpoint: Endpoint, *, user: str, api_key: str) -> Transport:
+def connected(endpoint: Endpoint, *, user: str, api_key: str) -> Transport:
     """The transport for an address; its library is loaded only now."""
     if endpoint.is_grpc:
         from uploadstream.client.over_grpc import GrpcTransport  # noqa: PLC0415 - a program pays for what it uses

@@ -1,0 +1,124 @@
+"""Downloads over a server that cuts."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.client.faulty import FaultyServer, names_in
+from uploadstream.client.asynchronous import AsyncClient
+from uploadstream.client.errors import CHECKSUM_MISMATCH, FILE_EXISTS, FILE_UNWRITABLE, UploadError
+from uploadstream.client.values import Progress, Step
+
+DATA = bytes(range(250)) * 100
+
+
+async def test_a_cut_download_goes_on_from_the_last_byte(
+    client: AsyncClient, server: FaultyServer, tmp_path: Path
+) -> None:
+    file_id = server.store(DATA)
+    server.cuts = [10_500, 1]
+
+    path = await client.download(file_id, tmp_path / "film.mp4")
+
+    assert path.read_bytes() == DATA
+    assert server.given == len(DATA)
+    assert names_in(tmp_path) == ["film.mp4"]
+
+
+async def test_a_later_run_goes_on_from_the_part_of_an_earlier_one(
+    client: AsyncClient, server: FaultyServer, tmp_path: Path
+) -> None:
+    file_id = server.store(DATA)
+    server.cuts = [10_500]
+    with pytest.raises(UploadError):
+        await AsyncClient(patience_seconds=0).download(file_id, tmp_path / "film.mp4")
+    reports: list[Progress] = []
+
+    path = await client.download(file_id, tmp_path / "film.mp4", progress=reports.append)
+
+    assert path.read_bytes() == DATA
+    assert (reports[0].step, reports[0].offset) == (Step.RESUMED, 10_500)
+
+
+@pytest.mark.parametrize("left", [b"another file's bytes", b"x" * len(DATA), b"x" * (len(DATA) + 1)])
+async def test_a_part_that_is_damaged_is_fetched_again(
+    client: AsyncClient, server: FaultyServer, tmp_path: Path, left: bytes
+) -> None:
+    file_id = server.store(DATA)
+    (tmp_path / f"{file_id}.part").write_bytes(left)
+
+    path = await client.download(file_id, tmp_path / "film.mp4")
+
+    assert path.read_bytes() == DATA
+
+
+async def test_what_arrives_damaged_twice_gets_no_name(
+    client: AsyncClient, server: FaultyServer, tmp_path: Path
+) -> None:
+    file_id = server.store(DATA)
+    server.damages = True
+
+    with pytest.raises(UploadError) as caught:
+        await client.download(file_id, tmp_path / "film.mp4")
+
+    assert caught.value.reason == CHECKSUM_MISMATCH
+    assert names_in(tmp_path) == []
+
+
+async def test_a_name_that_the_server_gives_replaces_nothing(
+    client: AsyncClient, server: FaultyServer, tmp_path: Path
+) -> None:
+    file_id = server.store(DATA)
+    (tmp_path / "film.mp4").write_text("mine")
+
+    with pytest.raises(UploadError) as caught:
+        await client.download(file_id, tmp_path)
+
+    assert caught.value.reason == FILE_EXISTS
+    assert (tmp_path / "film.mp4").read_text() == "mine"
+
+
+async def test_a_name_that_was_asked_for_is_replaced(client: AsyncClient, server: FaultyServer, tmp_path: Path) -> None:
+    file_id = server.store(DATA)
+    (tmp_path / "film.mp4").write_text("old")
+
+    await client.download(file_id, tmp_path / "film.mp4")
+
+    assert (tmp_path / "film.mp4").read_bytes() == DATA
+
+
+@pytest.mark.parametrize("name", ["../film.mp4", "/etc/film.mp4", "..", "", "a\\b"])
+async def test_a_name_with_a_way_in_it_leads_nowhere(
+    client: AsyncClient, server: FaultyServer, tmp_path: Path, name: str
+) -> None:
+    file_id = server.store(DATA, filename=name)
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+
+    path = await client.download(file_id, folder)
+
+    assert path == folder / file_id
+
+
+async def test_two_downloads_of_one_file_to_one_folder_do_not_mix(
+    client: AsyncClient, server: FaultyServer, tmp_path: Path
+) -> None:
+    file_id = server.store(DATA)
+
+    one, other = await asyncio.gather(
+        client.download(file_id, tmp_path / "one"), client.download(file_id, tmp_path / "other"), return_exceptions=True
+    )
+
+    assert one == tmp_path / "one"
+    assert isinstance(other, UploadError)
+    assert other.reason == FILE_UNWRITABLE
+    assert (tmp_path / "one").read_bytes() == DATA
+
+
+async def test_an_empty_file_is_downloaded(client: AsyncClient, server: FaultyServer, tmp_path: Path) -> None:
+    file_id = server.store(b"")
+
+    path = await client.download(file_id, tmp_path / "empty")
+
+    assert path.read_bytes() == b""
