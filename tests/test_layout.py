@@ -40,7 +40,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "rich": ("cli.*",),
     "sqlalchemy": ("adapters.catalog.*",),
     "starlette": ("app", "http.*", "protocols.*"),
-    "structlog": ("app", "cli.*"),
+    "structlog": ("app", "cli.*", "observability.logs", "servers.grpc"),
     "tenacity": ("client.*",),
     "typer": ("cli.*",),
     "uvicorn": ("servers.http1",),

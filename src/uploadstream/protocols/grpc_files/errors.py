@@ -1,0 +1,72 @@
+"""Refusals as gRPC says them: one table of status codes, and a google.rpc.Status with details.
+
+Every error carries an ErrorInfo: its stable reason, and its numbers as metadata. BadRequest names a field, RetryInfo
+the time to wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+from grpc_status.rpc_status import to_status
+
+from uploadstream.core import errors
+
+DOMAIN: Final = "uploadstream"
+RETRY_SECONDS: Final = 2
+
+STATUS: Final[Mapping[type[errors.Refusal], grpc.StatusCode]] = {
+    errors.Refusal: grpc.StatusCode.UNKNOWN,
+    errors.BadInput: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.BadField: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.BadBodyType: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.MissingMetadata: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.TooLarge: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.ChunkTooLarge: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.LengthMismatch: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.ContentRefused: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.TypeMismatch: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.TypeNotAllowed: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.OffsetMismatch: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.UploadClosed: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ChecksumMismatch: grpc.StatusCode.DATA_LOSS,
+    errors.RangeNotSatisfiable: grpc.StatusCode.OUT_OF_RANGE,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.Gone: grpc.StatusCode.NOT_FOUND,
+    errors.Busy: grpc.StatusCode.ABORTED,
+    errors.TakenOver: grpc.StatusCode.ABORTED,
+    errors.BodyTimeout: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.StorageUnavailable: grpc.StatusCode.UNAVAILABLE,
+    # google.rpc.Code, RESOURCE_EXHAUSTED: "perhaps the entire file system is out of space"
+    errors.StorageFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.CatalogUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.Draining: grpc.StatusCode.UNAVAILABLE,
+}
+
+
+def status_of(error: errors.Refusal) -> grpc.Status:
+    """What a call is ended with because of `error`."""
+    code, _ = STATUS[type(error)].value
+    status = Status(code=code, message=str(error))
+    for detail in details_of(error):
+        status.details.add().Pack(detail)
+    return to_status(status)
+
+
+def details_of(error: errors.Refusal) -> list[Message]:
+    """What machines read of `error`."""
+    details: list[Message] = [ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.numbers)]
+    if isinstance(error, errors.BadField):
+        violation = BadRequest.FieldViolation(field=error.field, description=error.problem)
+        details.append(BadRequest(field_violations=[violation]))
+    # Whoever was taken over must not come back by itself: the two would take the upload from each other for ever.
+    if isinstance(error, errors.Unavailable | errors.Busy) and not isinstance(error, errors.TakenOver):
+        details.append(RetryInfo(retry_delay=Duration(seconds=RETRY_SECONDS)))
+    return details

@@ -1,0 +1,102 @@
+"""The service on a server of grpc.aio: calls in, methods of FileService out.
+
+Messages come and go as bytes; wire.py and protobuf read them here, inside the call, so that one that cannot be read is
+refused like every other bad input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from grpc import aio
+
+from uploadstream.core.errors import BodyTimeout, MissingMetadata
+from uploadstream.engine.intake import Intake
+from uploadstream.proto.fileservice.v1 import file_service_pb2 as pb
+from uploadstream.protocols.grpc_files.messages import read_chunk, read_metadata
+from uploadstream.protocols.grpc_files.service import FileService
+from uploadstream.protocols.grpc_files.wire import read_request, read_sent
+
+SERVICE_NAME: Final = pb.DESCRIPTOR.services_by_name["FileService"].full_name
+
+Context = aio.ServicerContext[Any, bytes]  # reads bytes, or EOF
+Call = Callable[[Any, Any], Awaitable[Any]]
+Guard = Callable[[str, Call], Call]
+Request = TypeVar("Request", bound=Message)
+
+
+class GrpcioFileService:
+    """The methods of `service`; a stream has `first_message_seconds` to say what it brings."""
+
+    name: Final = pb.DESCRIPTOR.services_by_name["FileService"].full_name
+
+    def __init__(self, service: FileService, *, first_message_seconds: float) -> None:
+        self._service = service
+        self._first_message_seconds = first_message_seconds
+
+    def handler(self, guard: Guard) -> grpc.GenericRpcHandler:
+        """For a server, which wraps every method with its guard."""
+        service = self._service
+        unary: dict[str, Call] = {
+            "GetFileMetadata": read_with(pb.GetFileMetadataRequest, service.get_file_metadata),
+            "ListFiles": read_with(pb.ListFilesRequest, service.list_files),
+            "DeleteFile": read_with(pb.DeleteFileRequest, service.delete_file),
+            "RestoreFile": read_with(pb.RestoreFileRequest, service.restore_file),
+            "CreateUpload": read_with(pb.CreateUploadRequest, service.create_upload),
+            "GetUploadStatus": read_with(pb.GetUploadStatusRequest, service.get_upload_status),
+            "AbortUpload": read_with(pb.AbortUploadRequest, service.abort_upload),
+            "ListUploads": read_with(pb.ListUploadsRequest, service.list_uploads),
+            "ListAudit": read_with(pb.ListAuditRequest, service.list_audit),
+            "GetDeletionStats": read_with(pb.GetDeletionStatsRequest, service.get_deletion_stats),
+        }
+        # without (de)serializers, as messages are bytes here
+        methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+            "UploadFile": grpc.stream_unary_rpc_method_handler(guard("UploadFile", self.upload)),
+            "DownloadFile": grpc.unary_stream_rpc_method_handler(guard("DownloadFile", self.download)),
+            **{name: grpc.unary_unary_rpc_method_handler(guard(name, call)) for name, call in unary.items()},
+        }
+        return grpc.method_handlers_generic_handler(self.name, methods)
+
+    async def upload(self, _: object, context: Context) -> bytes:
+        """UploadFile."""
+        metadata = read_metadata(read_sent(await self._first_message(context)))
+        size_max = self._service.chunk_size_max
+
+        async def pour(intake: Intake) -> None:
+            while (message := await context.read()) is not aio.EOF:
+                waiting = intake.feed(read_chunk(read_sent(message), at=intake.offset, size_max=size_max))
+                if waiting is not None:
+                    await waiting
+
+        response = await self._service.upload_file(metadata, context.peer(), pour)
+        return response.SerializeToString()
+
+    async def _first_message(self, context: Context) -> bytes:
+        try:
+            async with asyncio.timeout(self._first_message_seconds):
+                message = await context.read()
+        except TimeoutError:
+            raise BodyTimeout(seconds=self._first_message_seconds) from None
+        if not isinstance(message, bytes):
+            raise MissingMetadata
+        return message
+
+    async def download(self, message: bytes, context: Context) -> None:
+        """DownloadFile."""
+        request = read_request(pb.DownloadFileRequest, message)
+        async for response in self._service.download_file(request, context.peer()):
+            await context.write(response)
+
+
+def read_with(kind: type[Request], method: Callable[[Request, str], Awaitable[Message]]) -> Call:
+    """A method that takes one message and answers one."""
+
+    async def call(message: bytes, context: Context) -> bytes:
+        response = await method(read_request(kind, message), context.peer())
+        return response.SerializeToString()
+
+    return call

@@ -1,0 +1,220 @@
+"""What messages say, as the engine's values; and those values as messages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+from urllib.parse import unquote
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from uploadstream.core.access import Caller, check_user
+from uploadstream.core.digests import check_crc32c
+from uploadstream.core.errors import BadField, ChunkTooLarge, MissingMetadata, OffsetMismatch, RangeNotSatisfiable
+from uploadstream.core.files import Audit, File, ProcessingStatus
+from uploadstream.core.session import Declared, Session
+from uploadstream.core.stats import DeletionStats
+from uploadstream.engine.uploads import Uploaded
+from uploadstream.proto.fileservice.v1 import file_service_pb2 as pb
+from uploadstream.protocols.grpc_files.wire import Checked, Sent
+
+PROTOCOL: Final = "grpc"
+
+
+def read_caller(peer: str, user_id: str = "") -> Caller:
+    """Who calls. `peer` is a URI (gRPC Name Resolution): `ipv4:127.0.0.1:41000`, `ipv6:%5B::1%5D:41000`. BadField."""
+    scheme, _, address = peer.partition(":")
+    if scheme in {"ipv4", "ipv6"}:
+        address = unquote(address).rpartition(":")[0].strip("[]")
+    return Caller(check_user(user_id), PROTOCOL, address)
+
+
+def read_metadata(sent: Sent) -> pb.FileMetadata:
+    """The first message of a stream. MissingMetadata."""
+    if not isinstance(sent, pb.FileMetadata):
+        raise MissingMetadata
+    return sent
+
+
+def read_chunk(sent: Sent, *, at: int, size_max: int) -> bytes | memoryview:
+    """The bytes of a later message, which belong at `at`. BadField, ChunkTooLarge, OffsetMismatch, ChecksumMismatch."""
+    if isinstance(sent, pb.FileMetadata):
+        raise BadField(field="metadata", problem="must be in the first message only")
+    data = sent.data if isinstance(sent, Checked) else sent
+    if len(data) > size_max:
+        raise ChunkTooLarge(size=len(data), limit=size_max)
+    if isinstance(sent, Checked):
+        if sent.offset != at:
+            raise OffsetMismatch(expected=at, given=sent.offset)
+        check_crc32c(data, sent.crc32c, at=at)
+    return data
+
+
+def read_declared(metadata: pb.FileMetadata) -> Declared:
+    """A new file. BadField for what belongs to an upload that is there already."""
+    if metadata.upload_id:
+        raise BadField(field="upload_id", problem="must be empty, the server chooses it")
+    if metadata.offset:
+        raise BadField(field="offset", problem=f"must be 0 without upload_id, is {metadata.offset}")
+    return Declared(metadata.user_id, metadata.filename, metadata.content_type, metadata.size)
+
+
+def read_offset(metadata: pb.FileMetadata) -> int | None:
+    """Where the first chunk belongs, if that is said."""
+    return metadata.offset if metadata.HasField("offset") else None
+
+
+def read_length(metadata: pb.FileMetadata) -> int | None:
+    """The length of an upload that is continued, if it is said again."""
+    return metadata.size or None
+
+
+def read_span(request: pb.DownloadFileRequest, *, size: int) -> tuple[int, int]:
+    """The first byte asked for and the one behind the last. BadField, RangeNotSatisfiable."""
+    for field, value in (("offset", request.offset), ("length", request.length)):
+        if value < 0:
+            raise BadField(field=field, problem=f"must be 0 or more, is {value}")
+    if request.offset > size:
+        raise RangeNotSatisfiable(start=request.offset, size=size)
+    return request.offset, min(request.offset + request.length, size) if request.length else size
+
+
+def write_time(at: datetime | None) -> Timestamp | None:
+    """A time, absent where there is none."""
+    if at is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(at)
+    return stamp
+
+
+def write_processing(status: ProcessingStatus) -> str:
+    """The name of a status in the enumeration."""
+    return f"PROCESSING_STATUS_{status.name}"
+
+
+def write_stored(file: File) -> pb.UploadFileResponse:
+    """The answer to a stream that brought the last bytes of a file."""
+    return pb.UploadFileResponse(
+        file_id=file.id,
+        filename=file.filename,
+        size=file.size,
+        content_type=file.content_type,
+        uploaded_at=write_time(file.uploaded_at),
+        processing_status=write_processing(file.processing_status),
+        upload_id=file.id,
+        offset=file.size,
+        complete=True,
+        crc32c=file.crc32c,
+    )
+
+
+def write_uploaded(uploaded: Uploaded) -> pb.UploadFileResponse:
+    """The answer to a stream that continued an upload, complete or not."""
+    if uploaded.file is not None:
+        return write_stored(uploaded.file)
+    session = uploaded.session
+    return pb.UploadFileResponse(
+        filename=session.declared.filename,
+        size=session.length,
+        content_type=session.declared.content_type,
+        upload_id=session.id,
+        offset=session.offset,
+    )
+
+
+def write_upload(uploaded: Uploaded, expires_at: datetime) -> pb.UploadStatus:
+    """How far an upload is; `expires_at` counts while it is not complete."""
+    session, file = uploaded.session, uploaded.file
+    return pb.UploadStatus(
+        upload_id=session.id,
+        offset=session.offset,
+        size=session.length,
+        complete=file is not None,
+        expires_at=write_time(None if file else expires_at),
+        file_id=file.id if file else "",
+        filename=session.declared.filename,
+        content_type=file.content_type if file else session.declared.content_type,
+        user_id=session.declared.user_id,
+        protocol=session.protocol,
+        created_at=write_time(session.created_at),
+    )
+
+
+def write_info(file: File) -> pb.FileInfo:
+    """What a download begins with."""
+    return pb.FileInfo(
+        file_id=file.id,
+        filename=file.filename,
+        content_type=file.content_type,
+        size=file.size,
+        uploaded_at=write_time(file.uploaded_at),
+        crc32c=file.crc32c,
+    )
+
+
+def write_info_so_far(session: Session) -> pb.FileInfo:
+    """What a download of an upload in progress begins with."""
+    return pb.FileInfo(
+        file_id=session.id,
+        filename=session.declared.filename,
+        content_type=session.declared.content_type,
+        size=session.length,
+    )
+
+
+def write_description(file: File) -> pb.GetFileMetadataResponse:
+    """Everything about a file."""
+    return pb.GetFileMetadataResponse(
+        file_id=file.id,
+        filename=file.filename,
+        content_type=file.content_type,
+        size=file.size,
+        uploaded_at=write_time(file.uploaded_at),
+        processing_status=write_processing(file.processing_status),
+        user_id=file.user_id,
+        crc32c=file.crc32c,
+        sha256=file.sha256,
+    )
+
+
+def write_entry(file: File) -> pb.FileEntry:
+    """A file's row in a listing."""
+    return pb.FileEntry(
+        file_id=file.id,
+        filename=file.filename,
+        content_type=file.content_type,
+        size=file.size,
+        uploaded_at=write_time(file.uploaded_at),
+        processing_status=write_processing(file.processing_status),
+        user_id=file.user_id,
+        crc32c=file.crc32c,
+        sha256=file.sha256,
+        deleted_at=write_time(file.deleted_at),
+    )
+
+
+def write_audit(entry: Audit) -> pb.AuditEntry:
+    """A row of the trail."""
+    return pb.AuditEntry(
+        file_id=entry.file_id,
+        action=entry.action.value,
+        user_id=entry.user_id,
+        at=write_time(entry.at),
+        protocol=entry.protocol,
+        address=entry.address,
+        details=entry.details,
+    )
+
+
+def write_stats(stats: DeletionStats) -> pb.GetDeletionStatsResponse:
+    """Deletion analytics."""
+    return pb.GetDeletionStatsResponse(
+        deleted=stats.deleted,
+        restored=stats.restored,
+        restored_share=stats.restored_share,
+        by_day=stats.by_day,
+        by_type=stats.by_type,
+        age_seconds_mean=stats.age_seconds_mean,
+        age_seconds_max=stats.age_seconds_max,
+    )

@@ -1,0 +1,139 @@
+"""fileservice.v1.FileService: its methods, connected to the engine, whatever carries them.
+
+`peer` is where a call comes from, as gRPC spells it. A refusal leaves a method as it was raised; the server that
+carries the service turns it into a status (errors.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from uploadstream.core.access import Caller
+from uploadstream.core.session import Session
+from uploadstream.core.sizes import KIB
+from uploadstream.engine.downloads import Downloads
+from uploadstream.engine.files import Files
+from uploadstream.engine.uploads import Uploaded, Uploads
+from uploadstream.engine.watch import Pour
+from uploadstream.proto.fileservice.v1 import file_service_pb2 as pb
+from uploadstream.protocols.grpc_files import messages
+from uploadstream.protocols.grpc_files.wire import write_chunk
+
+PIECE_SIZE: Final = 256 * KIB
+
+
+class FileService:
+    """The service's methods."""
+
+    def __init__(self, uploads: Uploads, downloads: Downloads, files: Files) -> None:
+        self._uploads = uploads
+        self._downloads = downloads
+        self._files = files
+
+    @property
+    def chunk_size_max(self) -> int:
+        """How many bytes one message may bring."""
+        return self._uploads.limits.chunk_size_max
+
+    async def upload_file(self, metadata: pb.FileMetadata, peer: str, pour: Pour) -> pb.UploadFileResponse:
+        """Take a whole file, all or nothing; or continue an upload, whose bytes are kept."""
+        caller = messages.read_caller(peer, metadata.user_id)
+        if not metadata.upload_id:
+            declared = messages.read_declared(metadata)
+            return messages.write_stored(await self._uploads.store_whole(declared, caller, pour))
+        if metadata.filename or metadata.content_type:
+            found = await self._uploads.status(metadata.upload_id, caller)
+            found.session.check_agrees(filename=metadata.filename, content_type=metadata.content_type)
+        at, length = messages.read_offset(metadata), messages.read_length(metadata)
+        return messages.write_uploaded(
+            await self._uploads.append(metadata.upload_id, caller, pour, at=at, length=length)
+        )
+
+    async def download_file(self, request: pb.DownloadFileRequest, peer: str) -> AsyncIterator[bytes]:
+        """The messages of a download: info, then chunks."""
+        caller = messages.read_caller(peer)
+        session = await self._in_progress(request.file_id, caller) if request.follow else None
+        if session is None:
+            file = await self._downloads.open(request.file_id, caller)
+            start, stop = messages.read_span(request, size=file.size)
+            info = messages.write_info(file)
+            pieces = self._downloads.read(file, start=start, stop=stop, piece_size=PIECE_SIZE)
+        else:
+            size = session.size_max if session.length is None else session.length
+            start, stop = messages.read_span(request, size=size)
+            info = messages.write_info_so_far(session)
+            # without a length the end is the file's: that of the upload is not enough, it may yet be refused
+            end = stop if request.length else None
+            pieces = self._downloads.follow(session.id, caller, start=start, stop=end, piece_size=PIECE_SIZE)
+        yield pb.DownloadFileResponse(info=info).SerializeToString()
+        async for piece in pieces:
+            yield write_chunk(piece)
+
+    async def get_file_metadata(self, request: pb.GetFileMetadataRequest, peer: str) -> pb.GetFileMetadataResponse:
+        """Everything about a file."""
+        return messages.write_description(await self._files.describe(request.file_id, messages.read_caller(peer)))
+
+    async def list_files(self, request: pb.ListFilesRequest, peer: str) -> pb.ListFilesResponse:
+        """A page of a user's files, or of its trash."""
+        page = await self._files.list(
+            messages.read_caller(peer, request.user_id),
+            deleted=request.deleted,
+            page_size=request.page_size,
+            page_token=request.page_token,
+        )
+        return pb.ListFilesResponse(files=map(messages.write_entry, page.rows), next_page_token=page.next_token)
+
+    async def delete_file(self, request: pb.DeleteFileRequest, peer: str) -> pb.DeleteFileResponse:
+        """Put a file in the trash."""
+        file = await self._files.delete(request.file_id, messages.read_caller(peer, request.user_id))
+        return pb.DeleteFileResponse(success=True, message=f"File {file.id} is in the trash")
+
+    async def restore_file(self, request: pb.RestoreFileRequest, peer: str) -> pb.RestoreFileResponse:
+        """Take a file out of the trash."""
+        file = await self._files.restore(request.file_id, messages.read_caller(peer, request.user_id))
+        return pb.RestoreFileResponse(success=True, message=f"File {file.id} is restored")
+
+    async def create_upload(self, request: pb.CreateUploadRequest, peer: str) -> pb.UploadStatus:
+        """Begin an upload that can be continued."""
+        caller = messages.read_caller(peer, request.metadata.user_id)
+        return self._status(await self._uploads.create(messages.read_declared(request.metadata), caller))
+
+    async def get_upload_status(self, request: pb.GetUploadStatusRequest, peer: str) -> pb.UploadStatus:
+        """How far an upload is."""
+        return self._status(await self._uploads.status(request.upload_id, messages.read_caller(peer)))
+
+    async def abort_upload(self, request: pb.AbortUploadRequest, peer: str) -> pb.AbortUploadResponse:
+        """End an upload; one that is complete goes to the trash."""
+        await self._uploads.abort(request.upload_id, messages.read_caller(peer))
+        return pb.AbortUploadResponse(success=True, message=f"Upload {request.upload_id} has ended")
+
+    async def list_uploads(self, request: pb.ListUploadsRequest, peer: str) -> pb.ListUploadsResponse:
+        """A page of a user's open uploads."""
+        page = await self._uploads.list(
+            messages.read_caller(peer, request.user_id), page_size=request.page_size, page_token=request.page_token
+        )
+        rows = [self._status(Uploaded(session)) for session in page.rows]
+        return pb.ListUploadsResponse(uploads=rows, next_page_token=page.next_token)
+
+    async def list_audit(self, request: pb.ListAuditRequest, peer: str) -> pb.ListAuditResponse:
+        """A page of what happened to an upload or file."""
+        page = await self._files.audit(
+            request.file_id,
+            messages.read_caller(peer, request.user_id),
+            page_size=request.page_size,
+            page_token=request.page_token,
+        )
+        return pb.ListAuditResponse(audit=map(messages.write_audit, page.rows), next_page_token=page.next_token)
+
+    async def get_deletion_stats(self, request: pb.GetDeletionStatsRequest, peer: str) -> pb.GetDeletionStatsResponse:
+        """Deletion analytics of a user."""
+        return messages.write_stats(await self._files.deletion_stats(messages.read_caller(peer, request.user_id)))
+
+    def _status(self, uploaded: Uploaded) -> pb.UploadStatus:
+        return messages.write_upload(uploaded, self._uploads.expires_at(uploaded.session))
+
+    async def _in_progress(self, file_id: str, caller: Caller) -> Session | None:
+        """The upload that may become the file; None if it has."""
+        found = await self._downloads.open_or_follow(file_id, caller)
+        return found.session if found.file is None else None
