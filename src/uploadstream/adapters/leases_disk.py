@@ -42,9 +42,15 @@ class DiskLeases:
 
     def listen(self) -> Self:
         """Hear other processes ask for what this one holds; needs the running loop."""
-        os.mkfifo(self._pipe, 0o640)
-        # also open for writing, so that the pipe never comes to its end
-        self._inbox = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        new = self._pipe.with_suffix(".new")
+        try:
+            os.mkfifo(new, 0o640)
+            # also open for writing, so that the pipe never comes to its end
+            self._inbox = os.open(new, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            # a pipe that nobody reads is a dead process's, and is removed: it gets its name once it is read
+            new.rename(self._pipe)
+        except OSError as error:
+            raise StorageUnavailable from error
         asyncio.get_running_loop().add_reader(self._inbox, self._hear)
         return self
 
