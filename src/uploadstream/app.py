@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -27,13 +28,23 @@ from uploadstream.engine.sweeper import Sweep, Sweeper
 from uploadstream.engine.uploads import Uploads
 from uploadstream.engine.verify import Verdict, verify
 from uploadstream.engine.watch import Watch
+from uploadstream.observability.logs import configure
 from uploadstream.ports import Ports
+from uploadstream.protocols.grpc_files.errors import status_of as grpc_status_of
+from uploadstream.protocols.grpc_files.grpcio import GrpcioFileService
+from uploadstream.protocols.grpc_files.service import FileService
 from uploadstream.protocols.health import Health
 from uploadstream.protocols.rest import Rest
 from uploadstream.protocols.tus import Tus
+from uploadstream.servers.grpc import GrpcServer, Socket, Tls
+from uploadstream.servers.http1 import HttpLimits
+from uploadstream.servers.http1_server import Certificate, HttpServer
+from uploadstream.servers.listening import listen, port_of
 from uploadstream.settings import Settings
 
 SWEEP_SECONDS: Final = 60.0
+# Before the end of the grace time, bodies that are still coming are ended and what they brought is kept.
+CUT_SECONDS: Final = 5.0
 
 log = structlog.get_logger()
 
@@ -81,6 +92,97 @@ def http_app(running: Service, *, is_draining: Callable[[], bool]) -> Starlette:
         Mount("/", rest.app(title="UploadStream", version=version("uploadstream"))),
     ]
     return Starlette(routes=routes)
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a server can be reached."""
+
+    http_port: int
+    grpc_port: int
+
+
+def grpc_server(running: Service, settings: Settings, socket: Socket) -> GrpcServer:
+    """The gRPC server with every gRPC protocol."""
+    service = FileService(running.uploads, running.downloads, running.files)
+    first_message_seconds = settings.read_timeout.total_seconds()
+    return GrpcServer(
+        [GrpcioFileService(service, first_message_seconds=first_message_seconds)],
+        socket,
+        status_of=grpc_status_of,
+        chunk_size_max=settings.max_chunk_size,
+    )
+
+
+async def serve_here(
+    settings: Settings, *, ready: Callable[[Listening], None], stop: asyncio.Event, reuse_port: bool = False
+) -> None:
+    """Serve in this process until `stop`; then give what is going on its grace, and keep what it brought.
+
+    OSError: a port cannot be had. `reuse_port`: other processes listen on the same ports.
+    """
+    http_sockets = listen(settings.host, settings.http_port, shared=reuse_port)
+    async with service(settings) as running:
+        http = HttpServer(
+            http_app(running, is_draining=stop.is_set),
+            drain_seconds=settings.drain_timeout.total_seconds(),
+            limits=HttpLimits(body_seconds=settings.read_timeout.total_seconds()),
+            certificate=Certificate(*settings.tls) if settings.tls else None,
+        )
+        tls = Tls(*(path.read_bytes() for path in settings.tls)) if settings.tls else None
+        rpc = grpc_server(running, settings, Socket(settings.host, settings.grpc_port, reuse_port, tls))
+        grpc_port = await rpc.start()
+        async with asyncio.TaskGroup() as tasks:
+            sweeping = tasks.create_task(running.sweeper.run(every_seconds=SWEEP_SECONDS, swept=_log_sweep))
+            serving = tasks.create_task(http.serve(http_sockets))
+            await http.ready.wait()
+            ready(Listening(port_of(http_sockets[0]), grpc_port))
+            await stop.wait()
+            log.info("draining", seconds=settings.drain_timeout.total_seconds(), bodies=len(running.watch))
+            sweeping.cancel()
+            await drain(running, http, rpc, grace_seconds=settings.drain_timeout.total_seconds())
+            await serving
+
+
+async def drain(running: Service, http: HttpServer, rpc: GrpcServer, *, grace_seconds: float) -> None:
+    """Take no more; bodies that are not through in time end, what they brought is kept; then everything stops."""
+    await rpc.set_serving(is_serving=False)
+    http.should_exit = True
+    cut = asyncio.get_running_loop().call_later(
+        max(0.0, grace_seconds - CUT_SECONDS), running.watch.stop_all, Draining()
+    )
+    await rpc.stop(grace_seconds=grace_seconds)
+    cut.cancel()
+    running.watch.stop_all(Draining())
+
+
+def serve(settings: Settings, *, ready: Callable[[Listening], None]) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status. OSError: a port cannot be had."""
+    configure()
+    asyncio.run(_serve_until_told(settings, ready))
+    return 0
+
+
+async def _serve_until_told(settings: Settings, ready: Callable[[Listening], None]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _told, stop)
+    await serve_here(settings, ready=ready, stop=stop)
+
+
+def _told(stop: asyncio.Event) -> None:
+    """Stop when told, and at once when told again."""
+    if stop.is_set():
+        os._exit(128 + signal.SIGINT)
+    stop.set()
+
+
+def _log_sweep(sweep: Sweep) -> None:
+    """Say what a sweep did, if it did anything."""
+    done = {name: count for name, count in sweep.items() if count}
+    if done:
+        log.info("swept", **done)
 
 
 async def fsck(settings: Settings) -> AsyncIterator[Verdict]:

@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     )
     storage: str = Field("", description="where blobs are, file:///DIR (the data directory)")
     workers: PositiveInt = Field(1, description="processes that serve")
-    processing: bool = Field(True, description="also process finished files here")
+    processing: bool = Field(default=True, description="also process finished files here")
     tls_cert: Path | None = Field(None, description="PEM file of the certificate chain")
     tls_key: Path | None = Field(None, description="PEM file of its key")
     max_file_size: Size = Field(512 * MIB, description="largest file taken")
@@ -92,8 +92,8 @@ class Settings(BaseSettings):
     def _consistent(self) -> Self:
         if self.auth is None and not is_loopback(self.host):
             message = (
-                f"host {self.host} can be reached from outside, and UPLOADSTREAM_AUTH is not set: anybody could read and "
-                "write. Say UPLOADSTREAM_AUTH=open if that is meant, or listen on 127.0.0.1"
+                f"host {self.host} can be reached from outside, and UPLOADSTREAM_AUTH is not set: anybody could read "
+                "and write. Say UPLOADSTREAM_AUTH=open if that is meant, or listen on 127.0.0.1"
             )
             raise ValueError(message)
         for value, scheme in ((self.database, "sqlite"), (self.storage, "file")):
@@ -104,6 +104,11 @@ class Settings(BaseSettings):
             message = "tls_cert and tls_key go together"
             raise ValueError(message)
         return self
+
+    @property
+    def tls(self) -> tuple[Path, Path] | None:
+        """The PEM files of the certificate chain and of its key."""
+        return (self.tls_cert, self.tls_key) if self.tls_cert and self.tls_key else None
 
     @property
     def catalog_path(self) -> Path:

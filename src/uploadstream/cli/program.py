@@ -35,6 +35,7 @@ class Command:
 
 
 COMMANDS: Final = {
+    "serve": Command("serve", "serve", "Serve uploads and downloads over gRPC and HTTP.", _SERVER),
     "put": Command("put", "put", "Send files; what was cut before is continued.", _FILES),
     "get": Command("get", "get", "Fetch a file; what was cut before is continued.", _FILES),
     "ls": Command("listings", "ls", "List your files, or your trash.", _FILES),
@@ -45,6 +46,7 @@ COMMANDS: Final = {
     "audit": Command("listings", "audit", "List what happened to a file.", _FILES),
     "stats": Command("listings", "stats", "Show what is deleted and what comes back.", _FILES),
     "demo": Command("demo", "demo", "Tell the story of an upload that is killed and resumed, in 20 seconds.", _CHECKS),
+    "fsck": Command("fsck", "fsck", "Verify the digest of every stored file.", _CHECKS),
     "doctor": Command("doctor", "doctor", "Check the configuration, and say what is wrong.", _CHECKS),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -15,7 +15,7 @@ from uploadstream.core.errors import Refusal
 class Health:
     """`checks`: what must work, by name; each raises a Refusal if it does not. `is_draining`: about to stop."""
 
-    def __init__(self, checks: dict[str, Callable[[], Awaitable[None]]], is_draining: Callable[[], bool]) -> None:
+    def __init__(self, checks: Mapping[str, Callable[[], Awaitable[None]]], is_draining: Callable[[], bool]) -> None:
         self._checks = checks
         self._is_draining = is_draining
 

@@ -8,12 +8,13 @@ from http import HTTPStatus
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
 
 from uploadstream.core.access import Caller, check_user
 from uploadstream.core.digests import spelled
-from uploadstream.core.errors import Refusal
+from uploadstream.core.errors import BadField, Refusal
 from uploadstream.core.files import Audit, File
 from uploadstream.core.session import Session
 from uploadstream.core.sizes import KIB
@@ -162,6 +163,7 @@ def write_content(file: File) -> dict[str, str]:
     """The fields of a download that do not depend on the range."""
     return {
         "Accept-Ranges": "bytes",
+        "Content-Type": file.content_type,
         "ETag": f'"{file.id}"',
         "Last-Modified": http_date(file.uploaded_at),
         "Content-Disposition": attachment(file.filename),
@@ -193,6 +195,14 @@ async def refused(_: Request, error: Exception) -> Response:
     return JSONResponse(problem_of(error), status_of(error), fields_of(error), PROBLEM_JSON)
 
 
+async def misunderstood(request: Request, error: Exception) -> Response:
+    """A parameter that cannot be read, as any other bad field."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    first = error.errors()[0]
+    return await refused(request, BadField(field=str(first["loc"][-1]), problem=str(first["msg"])))
+
+
 class Rest:
     """The API's endpoints."""
 
@@ -205,6 +215,7 @@ class Rest:
         """The API with its documentation at /docs and /openapi.json."""
         app = FastAPI(title=title, version=version, redoc_url=None)
         app.add_exception_handler(Refusal, refused)
+        app.add_exception_handler(RequestValidationError, misunderstood)
         app.include_router(self._router())
         return app
 
@@ -263,13 +274,13 @@ class Rest:
         file = await self._downloads.open(file_id, caller)
         status, start, stop, fields = self._part(request, file)
         pieces: AsyncIterator[bytes] = self._downloads.read(file, start=start, stop=stop, piece_size=PIECE_SIZE)
-        return StreamingResponse(pieces, status, fields, file.content_type)
+        return StreamingResponse(pieces, status, fields)
 
     async def content_head(self, request: Request, file_id: str, caller: Who) -> Response:
         """The fields that GET would answer."""
         file = await self._downloads.open(file_id, caller)
         status, _, _, fields = self._part(request, file)
-        return Response(None, status, fields, file.content_type)
+        return Response(None, status, fields)
 
     def _part(self, request: Request, file: File) -> tuple[int, int, int, dict[str, str]]:
         """Status, first byte, the one behind the last, and fields."""
