@@ -1,0 +1,59 @@
+"""What a protocol calls to move a request's body into an intake, whatever server carries it.
+
+Where the server offers the extension `uploadstream.pour`, the bytes go from its socket into the intake's memory and
+never pass here. On any other ASGI server they come by `receive`. Either way the intake gets the same bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final, Protocol
+
+EXTENSION: Final = "uploadstream.pour"
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+class ClientGone(ConnectionError):
+    """The connection ended before the body did; nobody is left to be answered."""
+
+
+class Intake(Protocol):
+    """What a body is poured into: the engine's intake, as far as a server needs to know it.
+
+    `received` and `feed` answer None: go on; or a future: come back when it is done. What they raise ends the pouring.
+    """
+
+    def get_buffer(self, limit: int) -> memoryview:
+        """Memory for at most `limit` bytes, to be filled and reported by `received` before anything else runs."""
+        ...
+
+    def received(self, count: int) -> asyncio.Future[None] | None:
+        """That many bytes are in what `get_buffer` gave."""
+        ...
+
+    def feed(self, data: bytes | memoryview) -> asyncio.Future[None] | None:
+        """Take `data` by reference: its memory never changes again."""
+        ...
+
+
+Pour = Callable[[Intake], Awaitable[None]]
+
+
+async def pour_body(scope: Scope, receive: Receive, intake: Intake) -> None:
+    """Move a request's whole body into `intake`. ClientGone, and whatever the intake raises."""
+    pour: Pour | None = (scope.get("extensions") or {}).get(EXTENSION)
+    if pour is not None:
+        await pour(intake)
+        return
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone("The client went away before the end of its body")
+        busy = intake.feed(message.get("body", b""))
+        if busy is not None:
+            await busy
+        more = message.get("more_body", False)
