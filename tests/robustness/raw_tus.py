@@ -40,7 +40,7 @@ class RawTus:
         """One whole request and its answer."""
         with self.connect() as connection:
             connection.sendall(self.head_of(method, path, fields) + body)
-            return answer_on(connection)
+            return answer_on(connection, has_body=method != "HEAD")
 
     def create(self, length: int, metadata: str = "") -> str:
         """A new upload's path."""
@@ -75,18 +75,31 @@ def patch_fields(offset: int, length: int) -> dict[str, str]:
     }
 
 
-def answer_on(connection: socket.socket) -> Answer:
+def answer_on(connection: socket.socket, *, has_body: bool = True) -> Answer:
     """The next answer on a connection; ConnectionError if there is none."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        piece = connection.recv(65536)
-        if not piece:
-            raise ConnectionError(f"closed after {data!r}")
-        data += piece
-    head, _, body = data.partition(b"\r\n\r\n")
+    head, _, body = received_up_to(connection, b"", b"\r\n\r\n").partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     pairs = (line.partition(":") for line in lines)
-    return Answer(int(first.split()[1]), {name.lower(): value.strip() for name, _, value in pairs}, body)
+    fields = {name.lower(): value.strip() for name, _, value in pairs}
+    length = int(fields.get("content-length", 0)) if has_body else 0
+    while len(body) < length:
+        body += received(connection)
+    return Answer(int(first.split()[1]), fields, body)
+
+
+def received_up_to(connection: socket.socket, data: bytes, mark: bytes) -> bytes:
+    """What comes, until `mark` is in it."""
+    while mark not in data:
+        data += received(connection)
+    return data
+
+
+def received(connection: socket.socket) -> bytes:
+    """The next bytes; ConnectionError at the end."""
+    piece = connection.recv(65536)
+    if not piece:
+        raise ConnectionError("closed before the answer's end")
+    return piece
 
 
 def reset(connection: socket.socket) -> None:
