@@ -8,7 +8,7 @@ import pytest
 
 from tests.interop.tools import grpcurl_program, required_program, tus_js_script
 from tests.interop.tus_js import TusJs
-from tests.servers import RunningServer
+from tests.running_server import RunningServer
 
 MIB = 2**20
 

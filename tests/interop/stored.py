@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.servers import RunningServer
+from tests.running_server import RunningServer
 
 
 def id_of(upload_url: str) -> str:

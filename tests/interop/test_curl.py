@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.interop.stored import content_url, head, id_of, sha256_of, stored_sha256
-from tests.servers import RunningServer
+from tests.running_server import RunningServer
 
 MIB = 2**20
 CURL_TIMED_OUT = 28

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.interop.stored import stored_sha256
-from tests.servers import RunningServer
+from tests.running_server import RunningServer
 
 MIB = 2**20
 CALL_SECONDS_MAX = 60

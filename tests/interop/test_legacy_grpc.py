@@ -12,7 +12,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from tests.interop.legacy_client import CHUNK_BYTES, PROTO, LegacyClient, LegacyMessages, compiled
 from tests.interop.stored import clock_of
-from tests.servers import RunningServer
+from tests.running_server import RunningServer
 
 KIB = 2**10
 MIB = 2**20

@@ -8,7 +8,7 @@ import pytest
 
 from tests.interop.stored import content_url, description, head, id_of, sha256_of, stored_sha256
 from tests.interop.tus_js import TusJs
-from tests.servers import RunningServer
+from tests.running_server import RunningServer
 
 MIB = 2**20
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.interop.stored import description, head, sha256_of, stored_sha256
-from tests.servers import RunningServer
+from tests.running_server import RunningServer
 
 MIB = 2**20
 JOB_SECONDS_MAX = 60

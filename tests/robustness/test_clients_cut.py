@@ -18,7 +18,7 @@ import pytest
 
 from tests.robustness.raw_tus import RawTus, reset
 from tests.robustness.uploading import content_of
-from tests.servers import RunningServer
+from tests.running_server import RunningServer
 
 CUTS = int(os.environ.get("CUTS", "100"))
 SEED = int(os.environ.get("SEED", "20261121"))

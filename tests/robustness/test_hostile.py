@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.robustness.raw_tus import RawTus, answer_on
-from tests.servers import RunningServer
+from tests.running_server import RunningServer
 
 JAVASCRIPT = (b"export function greet(name) { return `hello ${name}`; }\n" * 20)[:1000]
 

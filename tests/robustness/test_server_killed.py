@@ -23,7 +23,7 @@ from tests.robustness.uploading import (
     content_of,
     digest,
 )
-from tests.servers import RunningServer
+from tests.running_server import RunningServer
 
 KILLS = int(os.environ.get("KILLS", "100"))
 SEED = int(os.environ.get("SEED", "20261121"))
