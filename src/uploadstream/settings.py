@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     )
     storage: str = Field("", description="where blobs are, file:///DIR (the data directory)")
     workers: PositiveInt = Field(1, description="processes that serve")
-    processing: bool = Field(default=True, description="also process finished files here")
+    processing: bool = Field(default=True, description="also process finished files here (none of the processors is built in yet: jobs wait)")
     tls_cert: Path | None = Field(None, description="PEM file of the certificate chain")
     tls_key: Path | None = Field(None, description="PEM file of its key")
     max_file_size: Size = Field(512 * MIB, description="largest file taken")
