@@ -1,7 +1,7 @@
 """A server in memory that cuts, damages and forgets as it is told; a Transport in the place of a wire."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,22 +49,21 @@ class FaultyServer:
             raise missing(upload_id)
         return self._place_of(upload_id)
 
-    async def append(self, upload_id: str, blocks: AsyncGenerator[Block], *, at: int, size: int) -> Place:
+    async def append(self, upload_id: str, blocks: Iterator[Block], *, at: int, size: int) -> Place:
         assert at == len(self.bytes_of[upload_id])
         assert size == self.named[upload_id].size
         declared = self.named[upload_id].content_type
         if self.detected_type and declared not in {"", self.detected_type}:
             raise UploadError(TYPE_MISMATCH, f"Declared {declared}, content is {self.detected_type}")
         room = self.cuts.pop(0) if self.cuts else size
-        async with aclosing(blocks):
-            async for block in blocks:
-                assert block.at == len(self.bytes_of[upload_id])
-                taken = block.data[:room]
-                room -= len(taken)
-                self.bytes_of[upload_id] += taken
-                self.received += len(taken)
-                if len(taken) < len(block.data):
-                    raise cut()
+        while (block := await asyncio.to_thread(next, blocks, None)) is not None:
+            assert block.at == len(self.bytes_of[upload_id])
+            taken = block.data[:room]
+            room -= len(taken)
+            self.bytes_of[upload_id] += taken
+            self.received += len(taken)
+            if len(taken) < len(block.data):
+                raise cut()
         if self.loses_last_answer:
             self.loses_last_answer = False
             raise cut()

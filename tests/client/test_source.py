@@ -29,32 +29,32 @@ def test_a_name_stands_for_a_type(name: str, content_type: str) -> None:
 
 
 @pytest.mark.parametrize("start", [0, 1, BLOCK_SIZE_MIN, len(DATA) - 1, len(DATA)])
-async def test_blocks_are_the_file_from_any_place_on(start: int) -> None:
+def test_blocks_are_the_file_from_any_place_on(start: int) -> None:
     source = Source(io.BytesIO(DATA), name="x")
 
-    blocks = [block async for block in source.blocks(start)]
+    blocks = list(source.blocks(start))
 
     assert b"".join(block.data for block in blocks) == DATA[start:]
-    assert await source.crc32c_before(len(DATA)) == crc32c(DATA)
+    assert source.crc32c_before(len(DATA)) == crc32c(DATA)
     assert all(len(block.data) <= BLOCK_SIZE_MAX for block in blocks)
 
 
-async def test_the_checksum_of_any_beginning_is_known_after_any_reading() -> None:
+def test_the_checksum_of_any_beginning_is_known_after_any_reading() -> None:
     source = Source(io.BytesIO(DATA), name="x")
-    _ = [block async for block in source.blocks(1000)]
+    list(source.blocks(1000))
 
     for offset in (0, 1, 1000, 99_999, BLOCK_SIZE_MIN + 1000, len(DATA)):
-        assert await source.crc32c_before(offset) == crc32c(DATA[:offset])
+        assert source.crc32c_before(offset) == crc32c(DATA[:offset])
 
 
-async def test_a_file_that_shrinks_is_noticed(tmp_path: Path) -> None:
+def test_a_file_that_shrinks_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(DATA)
     source = open_source(path, filename=None)
     path.write_bytes(b"short")
 
     with pytest.raises(UploadError) as caught:
-        _ = [block async for block in source.blocks(0)]
+        list(source.blocks(0))
 
     source.close()
     assert caught.value.reason == FILE_CHANGED

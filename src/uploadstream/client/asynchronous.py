@@ -55,7 +55,8 @@ class AsyncClient:
         self._patience_seconds = patience_seconds
         self._unfinished = Unfinished(state_dir)
         self._contact = Contact()
-        self._transport = connected(self._endpoint, user=user, api_key=api_key)
+        self._api_key = api_key
+        self._opened: Transport | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -67,7 +68,15 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Let the connections go."""
-        await self._transport.close()
+        if self._opened is not None:
+            await self._opened.close()
+
+    @property
+    def _transport(self) -> Transport:
+        """The way to the server, opened in the event loop that it is to be used in."""
+        if self._opened is None:
+            self._opened = connected(self._endpoint, user=self._user, api_key=self._api_key)
+        return self._opened
 
     async def upload(
         self,
@@ -142,7 +151,8 @@ class AsyncClient:
 
     async def stats(self) -> DeletionStats:
         """The user's deletion analytics."""
-        return await self._call(self._transport.stats)
+        transport = self._transport
+        return await self._call(transport.stats)
 
     def _patience(self) -> Patience:
         return Patience(self._patience_seconds, self._contact)

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -46,11 +46,11 @@ def translated(endpoint: Endpoint, *, stall_seconds: float = ANSWER_SECONDS) -> 
         yield
     except TimeoutError as error:
         raise errors.timed_out(str(endpoint), seconds=stall_seconds) from error
-    except grpc.aio.AioRpcError as error:
+    except grpc.RpcError as error:
         raise error_of(error, endpoint, stall_seconds=stall_seconds) from error
 
 
-def error_of(error: grpc.aio.AioRpcError, endpoint: Endpoint, *, stall_seconds: float) -> UploadError:
+def error_of(error: grpc.RpcError, endpoint: Endpoint, *, stall_seconds: float) -> UploadError:
     """The refusal in a status; one without details was made on the way, or by a server of another kind."""
     info, retry_after_seconds = _details_of(error)
     code, text = error.code(), " ".join((error.details() or "").split())
@@ -72,10 +72,11 @@ def error_of(error: grpc.aio.AioRpcError, endpoint: Endpoint, *, stall_seconds: 
     )
 
 
-def _details_of(error: grpc.aio.AioRpcError) -> tuple[ErrorInfo, float | None]:
+def _details_of(error: grpc.RpcError) -> tuple[ErrorInfo, float | None]:
     info, retry, has_retry = ErrorInfo(), RetryInfo(), False
     status = Status()
-    for key, value in error.trailing_metadata() or ():
+    metadata: Any = error.trailing_metadata() or ()  # pairs, whatever the published types say
+    for key, value in metadata:
         if key == _DETAILS and isinstance(value, bytes):
             try:
                 status.ParseFromString(value)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator, Iterator
-from contextlib import aclosing, contextmanager
-from typing import Final, TypeAlias, TypeVar
+from contextlib import contextmanager
+from typing import Final, TypeVar
 
 import grpc
 
@@ -20,22 +20,15 @@ from uploadstream.client.grpc_answers import (
     translated,
     upload_of,
 )
+from uploadstream.client.grpc_sending import STALL_SECONDS, Messages, send, sending_over
 from uploadstream.client.transport import Block, Named, Page, Place
 from uploadstream.client.values import AuditEntry, DeletionStats, FileInfo, UploadInfo
-from uploadstream.core.digests import crc32c
 from uploadstream.core.sizes import MIB
 from uploadstream.proto.fileservice.v1 import file_service_pb2 as pb
 from uploadstream.proto.fileservice.v1.file_service_pb2_grpc import FileServiceStub
 
 Asked = TypeVar("Asked")
 Answered = TypeVar("Answered")
-Stream: TypeAlias = grpc.aio.StreamUnaryCall[pb.UploadFileRequest, pb.UploadFileResponse]
-
-# A chunk waits for the flow control of a server that may wait for its disk; a minute without room is a dead peer.
-STALL_SECONDS: Final = 60.0
-# Between the last byte and the answer lie the server's fsync and its catalog. A dead peer is found by the pings.
-COMPLETION_SECONDS: Final = 300.0
-
 _OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -50,7 +43,7 @@ _OPTIONS: Final = (
 
 
 class GrpcTransport:
-    """A channel to one server, as one user."""
+    """The channels to one server, as one user; neither connects before it is used."""
 
     def __init__(self, endpoint: Endpoint, *, user: str, api_key: str) -> None:
         self._endpoint = endpoint
@@ -58,13 +51,18 @@ class GrpcTransport:
         self._metadata = (("authorization", f"Bearer {api_key}"),) if api_key else ()
         self._chunk_size_max = MIB
         if endpoint.is_secure:
-            self._channel = grpc.aio.secure_channel(endpoint.target, grpc.ssl_channel_credentials(), _OPTIONS)
+            credentials = grpc.ssl_channel_credentials()
+            self._channel = grpc.aio.secure_channel(endpoint.target, credentials, _OPTIONS)
+            self._sending_channel = grpc.secure_channel(endpoint.target, credentials, _OPTIONS)
         else:
             self._channel = grpc.aio.insecure_channel(endpoint.target, _OPTIONS)
+            self._sending_channel = grpc.insecure_channel(endpoint.target, _OPTIONS)
         self._stub = FileServiceStub(self._channel)
+        self._send = sending_over(self._sending_channel)
 
     async def close(self) -> None:
-        """Let the connection go."""
+        """Let the connections go."""
+        self._sending_channel.close()
         await self._channel.close()
 
     async def create(self, named: Named) -> Place:
@@ -78,36 +76,13 @@ class GrpcTransport:
         """Ask how far an upload is."""
         return _place_of(await self._ask(self._stub.GetUploadStatus, pb.GetUploadStatusRequest(upload_id=upload_id)))
 
-    async def append(self, upload_id: str, blocks: AsyncGenerator[Block], *, at: int, size: int) -> Place:
+    async def append(self, upload_id: str, blocks: Iterator[Block], *, at: int, size: int) -> Place:
         """Send the blocks as checked chunks."""
-        call = self._stub.UploadFile(metadata=self._metadata)
-        try:
-            with self._chunk_limit_learned():
-                await self._write(call, pb.UploadFileRequest(metadata=_continued(upload_id, at=at, size=size)))
-                async with aclosing(blocks):
-                    async for block in blocks:
-                        for chunk in _chunks_of(block, size_max=self._chunk_size_max):
-                            await self._write(call, chunk)
-                answer = await self._answer(call)
-        finally:
-            call.cancel()
+        first = pb.FileMetadata(upload_id=upload_id, offset=at, size=size, user_id=self._user)
+        messages = Messages(first, blocks, chunk_size_max=self._chunk_size_max)
+        with self._chunk_limit_learned():
+            answer = await send(self._send, messages, metadata=self._metadata, endpoint=self._endpoint)
         return Place(upload_id, answer.offset, answer.complete)
-
-    async def _write(self, call: Stream, message: pb.UploadFileRequest) -> None:
-        """Send one message. If the server has ended the call meanwhile, its reason is the error."""
-        with translated(self._endpoint, stall_seconds=STALL_SECONDS):
-            try:
-                async with asyncio.timeout(STALL_SECONDS):
-                    await call.write(message)
-            except asyncio.InvalidStateError:
-                await call
-                raise
-
-    async def _answer(self, call: Stream) -> pb.UploadFileResponse:
-        with translated(self._endpoint, stall_seconds=COMPLETION_SECONDS):
-            async with asyncio.timeout(COMPLETION_SECONDS):
-                await call.done_writing()
-                return await call
 
     @contextmanager
     def _chunk_limit_learned(self) -> Generator[None]:
@@ -182,14 +157,3 @@ class GrpcTransport:
 
 def _place_of(status: pb.UploadStatus) -> Place:
     return Place(status.upload_id, status.offset, status.complete)
-
-
-def _continued(upload_id: str, *, at: int, size: int) -> pb.FileMetadata:
-    return pb.FileMetadata(upload_id=upload_id, offset=at, size=size)
-
-
-def _chunks_of(block: Block, *, size_max: int) -> Iterator[pb.UploadFileRequest]:
-    for start in range(0, len(block.data), size_max):
-        data = block.data[start : start + size_max]
-        chunk = pb.CheckedChunk(data=data, crc32c=crc32c(data), offset=block.at + start)
-        yield pb.UploadFileRequest(checked_chunk=chunk)

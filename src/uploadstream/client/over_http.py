@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
@@ -30,6 +30,12 @@ _PIECE_SIZE: Final = 512 * KIB
 def _segment(text: str) -> str:
     """Any text as one segment of a path."""
     return quote(text, safe="")
+
+
+async def _read_beside(blocks: Iterator[Block]) -> AsyncGenerator[bytes]:
+    """The bytes of the blocks, which another thread reads."""
+    while (block := await asyncio.to_thread(next, blocks, None)) is not None:
+        yield block.data
 
 
 def _upload(upload_id: str) -> str:
@@ -78,7 +84,7 @@ class HttpTransport:
         offset = self._offset_of(response)
         return Place(upload_id, offset, is_complete=response.headers.get("upload-length") == str(offset))
 
-    async def append(self, upload_id: str, blocks: AsyncGenerator[Block], *, at: int, size: int) -> Place:
+    async def append(self, upload_id: str, blocks: Iterator[Block], *, at: int, size: int) -> Place:
         """Send the blocks (tus: PATCH)."""
         fields = {
             **_TUS,
@@ -86,10 +92,7 @@ class HttpTransport:
             "Content-Length": str(size - at),
             "Upload-Offset": str(at),
         }
-        async with aclosing(blocks):
-            response = await self._ask(
-                "PATCH", _upload(upload_id), fields=fields, content=(block.data async for block in blocks)
-            )
+        response = await self._ask("PATCH", _upload(upload_id), fields=fields, content=_read_beside(blocks))
         offset = self._offset_of(response)
         return Place(upload_id, offset, is_complete=offset == size)
 

@@ -18,7 +18,7 @@ from uploadstream.client.errors import UploadError
 
 FIRST_WAIT_SECONDS: Final = 0.25
 LONGEST_WAIT_SECONDS: Final = 15.0
-FIRST_CONTACT_SECONDS: Final = 2.0
+FIRST_CONTACT_SECONDS: Final = 1.0
 CALL_PATIENCE_SECONDS: Final = 10.0
 
 Waiting = Callable[[UploadError, float], None]

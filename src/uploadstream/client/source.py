@@ -1,18 +1,18 @@
 """A local file on its way up: read in blocks from any place, with the checksum of everything before.
 
+Reading blocks its thread, so it is done in others than the event loop's.
 Invariant: the file at the end is the one it was at the start; if its size or time of change moved meanwhile, the last
 block is never given out.
 """
 
 from __future__ import annotations
 
-import asyncio
 import bisect
 import mimetypes
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -55,6 +55,7 @@ class Source:
         self.path = path
         self._file = file
         self._reading = threading.Lock()
+        self._remembering = threading.Lock()
         try:
             self._base = file.tell()
             self.size = file.seek(0, os.SEEK_END) - self._base
@@ -75,25 +76,26 @@ class Source:
         """Let the file go."""
         self._file.close()
 
-    async def crc32c_before(self, offset: int) -> int:
+    def crc32c_before(self, offset: int) -> int:
         """The checksum of everything before `offset`, reading what has not been read yet."""
-        index = bisect.bisect_right(self._offsets, offset) - 1
-        at, crc = self._offsets[index], self._sums[index]
+        with self._remembering:
+            index = bisect.bisect_right(self._offsets, offset) - 1
+            at, crc = self._offsets[index], self._sums[index]
         while at < offset:
-            data = await asyncio.to_thread(self._read, at, min(BLOCK_SIZE_MAX, offset - at))
+            data = self._read(at, min(BLOCK_SIZE_MAX, offset - at))
             at, crc = at + len(data), crc32c(data, crc)
         self._remember(at, crc)
         return crc
 
-    async def blocks(self, start: int) -> AsyncGenerator[Block]:
+    def blocks(self, start: int) -> Generator[Block]:
         """Everything from `start` on. Blocks grow while they are taken quickly, and shrink when they are not.
 
         A block is what a cut can cost, and what must get through before the other side loses patience.
         """
-        at, crc = start, await self.crc32c_before(start)
+        at, crc = start, self.crc32c_before(start)
         block_size = BLOCK_SIZE_MIN
         while at < self.size:
-            data = await asyncio.to_thread(self._read, at, min(block_size, self.size - at))
+            data = self._read(at, min(block_size, self.size - at))
             if at + len(data) == self.size:
                 self._check_unchanged()
             began = time.monotonic()
@@ -107,9 +109,10 @@ class Source:
             self._remember(at, crc)
 
     def _remember(self, offset: int, crc: int) -> None:
-        if offset > self._offsets[-1]:
-            self._offsets.append(offset)
-            self._sums.append(crc)
+        with self._remembering:
+            if offset > self._offsets[-1]:
+                self._offsets.append(offset)
+                self._sums.append(crc)
 
     def _read(self, at: int, count: int) -> bytes:
         # A thread whose try was given up may still be reading: place and read are one step.

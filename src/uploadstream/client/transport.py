@@ -5,7 +5,7 @@ Every method raises UploadError and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -59,8 +59,11 @@ class Transport(Protocol):
         """Ask how far an upload is."""
         ...
 
-    async def append(self, upload_id: str, blocks: AsyncGenerator[Block], *, at: int, size: int) -> Place:
-        """Send the blocks, which begin at `at` and end at `size`; how far the upload is then."""
+    async def append(self, upload_id: str, blocks: Iterator[Block], *, at: int, size: int) -> Place:
+        """Send the blocks, which begin at `at` and end at `size`; how far the upload is then.
+
+        Getting a block takes its time: it is to be done in another thread than the event loop's.
+        """
         ...
 
     async def abort(self, upload_id: str) -> None:

@@ -6,7 +6,8 @@ nothing else.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+import asyncio
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
@@ -51,6 +52,8 @@ class Sending:
         self._upload_id = order.entry.upload_id if order.entry is not None else None
         self._held = 0
         self._fresh_starts = 0
+        self._attempt = 0
+        self._loop = asyncio.get_running_loop()
 
     async def run(self) -> FileInfo:
         """Send everything; the file that it became."""
@@ -60,6 +63,7 @@ class Sending:
             if error.reason == FILE_CHANGED:
                 await self._give_up()
             raise
+        self._attempt += 1
         self._forget()
         await self._compare(file)
         self._report(Progress(Step.FINISHED, self._source.size, self._source.size))
@@ -89,7 +93,8 @@ class Sending:
             self._patience.progressed()
         step = Step.RESUMED if begun.offset else Step.STARTED
         self._report(Progress(step, begun.offset, self._source.size))
-        blocks = self._watched(begun.offset)
+        self._attempt += 1
+        blocks = self._watched(begun.offset, attempt=self._attempt)
         place = await self._transport.append(begun.upload_id, blocks, at=begun.offset, size=self._source.size)
         if not place.is_complete:
             message = "The server ended the request before all bytes were there; run the same command again"
@@ -112,14 +117,20 @@ class Sending:
             self._entry.remember(place.upload_id)
         return place
 
-    async def _watched(self, start: int) -> AsyncGenerator[Block]:
-        async for block in self._source.blocks(start):
+    def _watched(self, start: int, *, attempt: int) -> Generator[Block]:
+        """The blocks, each reported when it is gone; another thread gets them."""
+        for block in self._source.blocks(start):
             yield block
-            self._report(Progress(Step.ADVANCED, block.at + len(block.data), self._source.size))
+            self._loop.call_soon_threadsafe(self._advance, attempt, block.at + len(block.data))
+
+    def _advance(self, attempt: int, offset: int) -> None:
+        """A thread of a try that was given up may still have a word to say; nobody listens."""
+        if attempt == self._attempt:
+            self._report(Progress(Step.ADVANCED, offset, self._source.size))
 
     async def _compare(self, file: FileInfo) -> None:
         """Raise unless the server's checksum is ours; what arrived damaged goes to the trash."""
-        computed = spelled(await self._source.crc32c_before(self._source.size))
+        computed = spelled(await asyncio.to_thread(self._source.crc32c_before, self._source.size))
         if file.crc32c in {None, computed}:
             return
         with suppress(UploadError):
