@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Self
 
 from uploadstream.core.digests import crc32c
-from uploadstream.core.errors import BadInput, StorageUnavailable
+from uploadstream.core.errors import BadInput, Refusal, StorageUnavailable
 from uploadstream.core.media import SNIFF_BYTES
 from uploadstream.engine.buffers import Buffers
 from uploadstream.ports import Bytes, Sink
@@ -61,6 +62,7 @@ class Intake:
         self.crc = before.crc
         self.stirred = True  # a byte came since the last look (Watch clears it)
         self.failure: BaseException | None = None
+        self._refusal: Refusal | None = None
         self._sink = sink
         self._buffers = buffers
         self._start = before.size
@@ -144,11 +146,13 @@ class Intake:
         )
 
     def _admit(self, piece: Bytes, count: int) -> None:
-        """Count `piece`, or refuse it before any of it is written."""
-        if self.failure is not None:
-            raise self.failure
+        """Count `piece`, or refuse it, and all that follows, before any of it is written."""
+        no = self.failure or self._refusal
+        if no is not None:
+            raise no
         if count > self.room:
-            raise self._terms.overrun(count + self.taken)
+            self._refusal = self._terms.overrun(count + self.taken)
+            raise self._refusal
         if self._sniffing:
             self._sniff(piece)
         self.stirred = True
@@ -159,7 +163,11 @@ class Intake:
         self._head += piece[: SNIFF_BYTES - len(self._head)]
         if len(self._head) == SNIFF_BYTES:
             self._sniffing = False
-            self._terms.check_head(bytes(self._head))
+            try:
+                self._terms.check_head(bytes(self._head))
+            except Refusal as error:
+                self._refusal = error
+                raise
 
     # To the store
 
@@ -185,11 +193,11 @@ class Intake:
             going_on = self._sink.write(views, size)
         except BaseException as error:
             self.failure = error
+            self._give_back(own)
             raise
         if going_on is None:
             self._stored = stored
-            if own is not None:
-                self._buffers.give_back(own)
+            self._give_back(own)
             return None
         self._writing = writing = asyncio.ensure_future(going_on)
         writing.add_done_callback(lambda done: self._written(done, own, stored))
@@ -198,8 +206,7 @@ class Intake:
     def _written(self, done: asyncio.Future[None], own: memoryview | None, stored: tuple[int, int]) -> None:
         """A write that took its time has ended: keep its buffer for others, and let the next batch go."""
         self._writing = None
-        if own is not None:
-            self._buffers.give_back(own)
+        self._give_back(own)
         if done.cancelled():
             self.failure = StorageUnavailable()
         elif self.failure is None:
@@ -223,20 +230,20 @@ class Intake:
     async def close(self) -> None:
         """Hand over the last bytes and wait until the store has taken them; raises the store's error.
 
-        Whatever the error, no write is going on afterwards and every buffer is given back.
+        Whatever that error, no write is going on afterwards and every buffer is given back. A close that was
+        cancelled has to be called again: the bytes are still here, and perhaps being written.
         """
-        try:
-            while self.failure is None and (self._writing is not None or self._batch_size):
-                if self._writing is None:
+        while self._writing is not None or (self._batch_size and self.failure is None):
+            if self._writing is None:
+                with suppress(Refusal):  # it is the failure now
                     self._flush()
-                if self._writing is not None:
-                    await asyncio.wait([self._writing])
-            if self._writing is not None:
+            else:
                 await asyncio.wait([self._writing])
-        finally:
-            if self._own is not None:
-                self._buffers.give_back(self._own)
-                self._own, self._filled = None, 0
-            self._batch, self._batch_size = [], 0
         if self.failure is not None:
+            self._give_back(self._own)
+            self._own, self._filled, self._batch, self._batch_size = None, 0, [], 0
             raise self.failure
+
+    def _give_back(self, buffer: memoryview | None) -> None:
+        if buffer is not None:
+            self._buffers.give_back(buffer)
