@@ -25,6 +25,7 @@ class Pouring:
         self.intake: Intake | None = None
         self.quiet_since = 0.0
         self._task: asyncio.Task[object] | None = None
+        self._is_cancelled = False
         self._why: Refusal | None = None
 
     def stop(self, why: Refusal) -> None:
@@ -32,7 +33,7 @@ class Pouring:
         if self._why is None:
             self._why = why
             if self._task is not None:
-                self._task.cancel()
+                self._is_cancelled = self._task.cancel()
 
     async def run(self, pour: Pour, intake: Intake) -> None:
         """Await `pour(intake)`; raises what it raises, or why it was stopped."""
@@ -41,15 +42,19 @@ class Pouring:
         self.intake = intake
         self._task = task = asyncio.current_task()
         cancels_before = task.cancelling() if task else 0
+        stopped = False
         try:
-            await pour(intake)
-        except asyncio.CancelledError:
+            try:
+                await pour(intake)
+            finally:
+                self._task = None
+                if task is not None and self._is_cancelled:
+                    stopped = task.uncancel() <= cancels_before
+        except (asyncio.CancelledError, Exception):
             # as asyncio.timeout does: only our own cancel becomes our error
-            if task is not None and self._why is not None and task.uncancel() <= cancels_before:
+            if stopped and self._why is not None:
                 raise self._why from None
             raise
-        finally:
-            self._task = None
 
 
 class Watch:
