@@ -1,0 +1,83 @@
+"""The running checksum of an upload is right whatever became of its note."""
+
+import struct
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.contracts.blobs import a_key, store_bytes
+from uploadstream.adapters.memory import MemoryBlobs
+from uploadstream.adapters.system import SystemClock
+from uploadstream.core.digests import crc32c
+from uploadstream.core.errors import StorageUnavailable
+from uploadstream.engine.sums import crc_so_far, write_note
+
+STORED = bytes(range(200)) * 100
+
+
+class CountingBlobs(MemoryBlobs):
+    """Knows from where on it was read."""
+
+    def __init__(self) -> None:
+        super().__init__(SystemClock())
+        self.starts: list[int] = []
+
+    def read(self, key: str, *, start: int, stop: int, piece_size: int) -> AsyncIterator[bytes]:
+        self.starts.append(start)
+        return super().read(key, start=start, stop=stop, piece_size=piece_size)
+
+
+@pytest.fixture
+async def key() -> str:
+    return a_key()
+
+
+@pytest.fixture
+async def blobs(key: str) -> CountingBlobs:
+    store = CountingBlobs()
+    await store_bytes(store, key, STORED)
+    return store
+
+
+async def test_without_a_note_everything_is_read(blobs: CountingBlobs, key: str) -> None:
+    assert await crc_so_far(blobs, key, len(STORED)) == crc32c(STORED)
+    assert blobs.starts == [0]
+
+
+@pytest.mark.parametrize("size", [1, 511, len(STORED) - 1, len(STORED)])
+async def test_only_what_came_after_the_note_is_read(blobs: CountingBlobs, key: str, size: int) -> None:
+    await write_note(blobs, key, size=size, crc=crc32c(STORED[:size]))
+
+    assert await crc_so_far(blobs, key, len(STORED)) == crc32c(STORED)
+    assert blobs.starts == [size]
+
+
+async def test_a_note_about_more_than_is_there_is_not_believed(blobs: CountingBlobs, key: str) -> None:
+    await write_note(blobs, key, size=len(STORED) + 1, crc=7)
+
+    assert await crc_so_far(blobs, key, len(STORED)) == crc32c(STORED)
+    assert blobs.starts == [0]
+
+
+@pytest.mark.parametrize("note", [b"", b"short", struct.pack(">QI", 1, 7) + b"x"])
+async def test_a_note_that_is_none_is_not_believed(blobs: CountingBlobs, key: str, note: bytes) -> None:
+    await blobs.set_note(key, note)
+
+    assert await crc_so_far(blobs, key, len(STORED)) == crc32c(STORED)
+
+
+async def test_nothing_has_the_checksum_of_nothing(blobs: CountingBlobs) -> None:
+    assert await crc_so_far(blobs, a_key(), 0) == 0
+    assert blobs.starts == []
+
+
+async def test_a_note_that_cannot_be_kept_is_no_failure(key: str) -> None:
+    class Away(MemoryBlobs):
+        async def set_note(self, key: str, note: bytes) -> None:
+            raise StorageUnavailable
+
+    away = Away(SystemClock())
+
+    await write_note(away, key, size=1, crc=7)
+
+    assert await away.note(key) is None
