@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.client.faulty import FILM, FaultyServer, names_in
+from uploadstream.client import retrying
 from uploadstream.client.asynchronous import AsyncClient
 from uploadstream.client.errors import CHECKSUM_MISMATCH, FILE_CHANGED, FILE_UNREADABLE, TYPE_MISMATCH, UploadError
 from uploadstream.client.values import Progress, Step
@@ -102,6 +103,17 @@ async def test_an_upload_that_has_expired_is_begun_anew(
     file = await client.upload(film)
 
     assert server.bytes_of[file.file_id] == FILM
+
+
+async def test_a_server_that_goes_away_in_the_middle_is_waited_for(
+    client: AsyncClient, server: FaultyServer, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrying, "FIRST_CONTACT_SECONDS", 0.0)
+    server.cuts = [100_000, 0, 0, 0]
+
+    await client.upload(film)
+
+    assert server.received == len(FILM)
 
 
 async def test_a_lost_last_answer_is_asked_for_again(client: AsyncClient, server: FaultyServer, film: Path) -> None:

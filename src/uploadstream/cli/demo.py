@@ -15,7 +15,7 @@ from typing import Annotated, Final
 
 import typer
 
-from uploadstream.cli import screen
+from uploadstream.cli import interrupt, screen
 from uploadstream.cli.board import Board, Report, board, duration
 from uploadstream.cli.private_server import HOST, PrivateServer
 from uploadstream.client.errors import CHECKSUM_MISMATCH, FILE_UNWRITABLE, UploadError
@@ -25,7 +25,6 @@ from uploadstream.core.sizes import MIB, iec
 SIZE: Final = 200 * MIB
 UPLOAD_SECONDS: Final = 8.0
 KILLED_AT: Final = 0.6
-INTERRUPTED: Final = 130
 DEAD_SECONDS: Final = 1.0
 
 _COPIES: Final = 3  # the file, what the server stores, what comes back
@@ -52,10 +51,10 @@ def demo(*, over: Annotated[Over, typer.Option(help="The protocol to upload over
             raise UploadError(FILE_UNWRITABLE, f"{message}; set TMPDIR to a larger place")
         try:
             with PrivateServer(folder) as server, board() as shown:
-                asyncio.run(Story(server, folder, shown, over).tell())
+                interrupt.run(Story(server, folder, shown, over).tell())
         except KeyboardInterrupt:
             screen.fail("Interrupted; the server is stopped and everything is removed.")
-            raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(interrupt.INTERRUPTED) from None
 
 
 class Story:

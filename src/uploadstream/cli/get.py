@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uploadstream.cli import screen
+from uploadstream.cli import interrupt, screen
 from uploadstream.cli.board import Board, board
 from uploadstream.cli.options import DEFAULT_SERVER, ApiKey, FileId, Json, Patience, Server, User, client_of
 
 if TYPE_CHECKING:
     from uploadstream.client.asynchronous import AsyncClient
     from uploadstream.client.values import FileInfo
-
-INTERRUPTED: Final = 130
 
 
 def get(  # noqa: PLR0913 - an argument for each option
@@ -45,10 +42,10 @@ def get(  # noqa: PLR0913 - an argument for each option
     client = client_of(server, user, api_key, patience_seconds=patience)
     try:
         with board(is_quiet=as_json) as shown:
-            info, path = asyncio.run(_fetch(client, file_id, to, shown))
+            info, path = interrupt.run(_fetch(client, file_id, to, shown))
     except KeyboardInterrupt:
         screen.fail("Interrupted. The same command continues where it was.")
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(interrupt.INTERRUPTED) from None
     if as_json:
         screen.print_json({**screen.as_json(info), "path": str(path)})
     else:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from uploadstream.cli import screen
+from uploadstream.cli import interrupt, screen
 from uploadstream.cli.options import DEFAULT_SERVER, ApiKey, FileId, Json, Server, User, client_of
 from uploadstream.core.sizes import iec
 
@@ -138,7 +137,7 @@ def _ask(client: AsyncClient, question: Callable[[AsyncClient], Coroutine[Any, A
         async with client:
             return await question(client)
 
-    return asyncio.run(ask())
+    return interrupt.run(ask())
 
 
 async def _all(rows: AsyncGenerator[Row]) -> list[Row]:

@@ -13,11 +13,10 @@ from typing import Annotated, Final
 
 import typer
 
-from uploadstream.cli import screen
+from uploadstream.cli import interrupt, screen
 from uploadstream.client.errors import UploadError
 
 FAILED: Final = 1
-INTERRUPTED: Final = 130
 
 _SERVER: Final = "The server"
 _FILES: Final = "Files"
@@ -82,6 +81,8 @@ def run(arguments: Sequence[str]) -> int:
     except UploadError as error:
         screen.fail(error.message)
         return FAILED
+    except KeyboardInterrupt:
+        return interrupt.INTERRUPTED
     return status if isinstance(status, int) else 0
 
 

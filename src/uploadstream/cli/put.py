@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from uploadstream.cli import screen
+from uploadstream.cli import interrupt, screen
 from uploadstream.cli.board import Board, board
 from uploadstream.cli.options import (
     DEFAULT_SERVER,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from uploadstream.client.asynchronous import AsyncClient
 
 FAILED: Final = 1
-INTERRUPTED: Final = 130
 
 
 def put(  # noqa: PLR0913 - an argument for each option
@@ -69,7 +68,7 @@ def put(  # noqa: PLR0913 - an argument for each option
     with board(files=len(paths), size=size, is_quiet=as_json) as shown:
         batch = Batch(paths, shown, name=name or None, content_type=content_type)
         try:
-            asyncio.run(batch.send(client, at_once=at_once))
+            interrupt.run(batch.send(client, at_once=at_once))
         except KeyboardInterrupt:
             batch.was_interrupted = True
     _conclude(batch, as_json=as_json)
@@ -129,7 +128,7 @@ def _conclude(batch: Batch, *, as_json: bool) -> None:
         screen.fail(error.message if len(batch.paths) == 1 else f"{path}: {error.message}")
     if batch.was_interrupted:
         screen.fail("Interrupted. The same command continues where it was.")
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(interrupt.INTERRUPTED)
     if batch.failed:
         raise typer.Exit(FAILED)
 

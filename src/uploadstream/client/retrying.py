@@ -45,8 +45,13 @@ class Patience:
         self._failing_since: float | None = None
         self._failures = 0
 
+    def reached(self) -> None:
+        """The server has answered; it is worth waiting for if it goes away now."""
+        self._contact.is_made = True
+
     def progressed(self) -> None:
         """There was a step forward: all patience is back."""
+        self.reached()
         self._failing_since = None
         self._failures = 0
 
@@ -68,7 +73,7 @@ class Patience:
             return await attempt()
 
         result: Result = await tries(one)
-        self._contact.is_made = True
+        self.reached()
         return result
 
     def _is_worth_another_try(self, error: BaseException) -> bool:

@@ -83,6 +83,7 @@ class Sending:
 
     async def _continue(self) -> FileInfo:
         place = await self._place()
+        self._patience.reached()
         if not place.is_complete:
             place = await self._append(place)
         return await self._transport.describe(place.upload_id)
