@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Select
 
-from tests.contracts.catalog import NOON, a_file, of, published
+from tests.contracts.catalog import NOON, a_file, a_session, created, of, published
 from uploadstream.adapters.catalog import queries, sqlite, writes
 from uploadstream.adapters.catalog.catalog import SqliteCatalog
 from uploadstream.adapters.catalog.commits import Write
@@ -299,6 +299,21 @@ async def test_a_commit_that_fails_is_told_to_all_whom_it_concerns(catalog: Sqli
     assert await published(catalog, files[0]) == files[0]
 
 
+async def test_a_group_is_written_in_the_order_of_an_uploads_life(catalog: SqliteCatalog) -> None:
+    file = a_file()
+    session = a_session(upload_id=file.id)
+
+    with one_group(catalog):
+        publishes = asyncio.ensure_future(published(catalog, file))
+        await asyncio.sleep(0)
+        creates = asyncio.ensure_future(created(catalog, session))
+        await asyncio.sleep(0)
+    await asyncio.gather(publishes, creates)
+
+    assert await catalog.upload(file.id) is None
+    assert await catalog.uploads(None, after=None, limit=10) == []
+
+
 async def test_a_caller_that_goes_while_its_group_is_written_disturbs_no_other(catalog: SqliteCatalog) -> None:
     files = [a_file() for _ in range(5)]
     is_going_on, go_on = threading.Event(), threading.Event()
@@ -359,7 +374,7 @@ async def test_a_lock_held_too_long_by_another_process_is_said_and_forgotten(
 
 async def test_a_slow_query_keeps_neither_the_event_loop_nor_a_look_up_waiting(catalog: SqliteCatalog) -> None:
     file = await published(catalog, a_file())
-    slow = asyncio.gather(*(catalog._listings.ask(_count_slowly) for _ in range(2)))
+    slow = asyncio.gather(*(catalog._list(_count_slowly) for _ in range(2)))
 
     lag = await the_longest_lag_during(asyncio.gather(*(catalog.file(file.id) for _ in range(100))))
     was_going_on = not slow.done()

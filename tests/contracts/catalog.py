@@ -531,7 +531,7 @@ class CatalogContract:
         times = [
             datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
             datetime(2026, 3, 4, 12, 0, 0, 999_999, tzinfo=kathmandu),
-            datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+            datetime(9999, 1, 1, 23, 59, 59, 999_999, tzinfo=UTC),
         ]
 
         files = [await published(catalog, a_file(at=at)) for at in times]

@@ -36,7 +36,7 @@ class Instant(TypeDecorator[datetime]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """The type in the database."""
-        return dialect.type_descriptor(BigInteger() if dialect.name == "sqlite" else DateTime(timezone=True))
+        return BigInteger() if dialect.name == "sqlite" else DateTime(timezone=True)
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         """Microseconds since 1970 on SQLite."""
@@ -59,9 +59,9 @@ class Chosen(TypeDecorator[Choice], Generic[Choice]):
         super().__init__()
         self.choices: Final = choices
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+    def load_dialect_impl(self, _: Dialect) -> TypeEngine[Any]:
         """The type of the members' values."""
-        return dialect.type_descriptor(SmallInteger() if issubclass(self.choices, enum.IntEnum) else Text())
+        return SmallInteger() if issubclass(self.choices, enum.IntEnum) else Text()
 
     def process_bind_param(self, value: Choice | None, _: Dialect) -> Any:
         """The member's value."""
