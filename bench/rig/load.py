@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn, TypedDict
@@ -67,8 +67,11 @@ def command(server: Running, transfer: Transfer) -> list[str]:
     return [*line, "--path", server.kind.content_path.format(transfer.file_id), "--output", str(transfer.output)]
 
 
-def run(server: Running, transfers: Sequence[Transfer]) -> Done:
-    """Makes the transfers at once; raises with the client's and the server's words if one fails."""
+def run(server: Running, transfers: Sequence[Transfer], *, when_ready: Callable[[], None] = lambda: None) -> Done:
+    """Makes the transfers at once, after `when_ready`, which runs with all clients connected.
+
+    Raises with the client's and the server's words if one fails.
+    """
     lines = [command(server, transfer) for transfer in transfers]
     clients = [
         subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -77,6 +80,7 @@ def run(server: Running, transfers: Sequence[Transfer]) -> Done:
     try:
         for client in clients:
             await_ready(server, client)
+        when_ready()
         start = time.perf_counter()
         for client in clients:
             assert client.stdin

@@ -5,6 +5,7 @@ Their versions are pinned in peers/*/go.mod and go.sum.
 
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parents[1]
@@ -17,8 +18,9 @@ MODULES = {
 }
 
 
+@cache
 def built(program: str) -> Path:
-    """The program's file, brought up to date; Go's own cache makes that quick."""
+    """The program's file, brought up to date once in each run."""
     module, package = MODULES[program]
     target = CACHE / program
     CACHE.mkdir(parents=True, exist_ok=True)
