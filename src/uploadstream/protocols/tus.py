@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from uploadstream.core.access import Caller, check_user
-from uploadstream.core.errors import BadBodyType, BadField, ChecksumMismatch, LengthMismatch, Refusal
+from uploadstream.core.errors import BadBodyType, BadField, ChecksumMismatch, LengthMismatch, Refusal, Unavailable
 from uploadstream.core.session import Declared, Session, State
 from uploadstream.engine.intake import Intake
 from uploadstream.engine.uploads import Uploaded, Uploads
@@ -39,6 +39,7 @@ TUS_STATUS: Final[Mapping[type[Refusal], int]] = {
 }
 
 Fields = Mapping[str, str]
+Methods = Mapping[str, Callable[[Request], Awaitable[Response]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,42 +137,61 @@ def write_status(session: Session, expires_at: datetime) -> dict[str, str]:
     return fields
 
 
+def read_method(method: str, fields: Fields) -> str:
+    """The method that is meant (T6)."""
+    return fields.get("x-http-method-override", method).upper()
+
+
+def write_refusal(error: Refusal, method: str) -> int:
+    """The status of an error. A fault that may pass must not make clients forget their upload: HEAD says 423 then."""
+    if method == "HEAD" and isinstance(error, Unavailable):
+        return HTTPStatus.LOCKED
+    return status_of(error, TUS_STATUS)
+
+
 class Tus:
     """The endpoints below `path`."""
 
     def __init__(self, uploads: Uploads, *, path: str = "/files") -> None:
         self._uploads = uploads
         self._path = path
-        self._methods: Mapping[str, Callable[[Request], Awaitable[Response]]] = {
-            "OPTIONS": self.options,
-            "POST": self.post,
-            "HEAD": self.head,
-            "PATCH": self.patch,
-            "DELETE": self.delete,
-        }
 
     def routes(self) -> list[BaseRoute]:
         """For a Starlette application; with and without a slash at the end."""
         one = f"{self._path}/{{id}}"
+        every = ["POST", "HEAD", "PATCH", "DELETE", "OPTIONS"]  # which of them is meant, a field may say (T6)
         return [
-            Route(self._path, self._serve, methods=["POST", "OPTIONS"]),
-            Route(f"{self._path}/", self._serve, methods=["POST", "OPTIONS"]),
-            Route(one, self._serve, methods=["HEAD", "PATCH", "DELETE", "OPTIONS"]),
-            Route(f"{one}/", self._serve, methods=["HEAD", "PATCH", "DELETE", "OPTIONS"]),
+            *(Route(path, self._serve_all, methods=every) for path in (self._path, f"{self._path}/")),
+            *(Route(path, self._serve_one, methods=every) for path in (one, f"{one}/")),
         ]
 
-    async def _serve(self, request: Request) -> Response:
+    async def _serve_all(self, request: Request) -> Response:
+        return await self._serve(request, {"OPTIONS": self.options, "POST": self.post})
+
+    async def _serve_one(self, request: Request) -> Response:
+        methods: Methods = {
+            "OPTIONS": self.options,
+            "HEAD": self.head,
+            "PATCH": self.patch,
+            "DELETE": self.delete,
+        }
+        return await self._serve(request, methods)
+
+    async def _serve(self, request: Request, methods: Methods) -> Response:
         """One request, its version checked (T1) and its refusal spelled."""
-        if request.method != "OPTIONS" and request.headers.get("tus-resumable") != VERSION:
+        method = read_method(request.method, request.headers)
+        if method not in methods:
+            response = Response(status_code=HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": ", ".join(methods)})
+        elif method != "OPTIONS" and request.headers.get("tus-resumable") != VERSION:
             said = request.headers.get("tus-resumable", "none")
             text = f"Tus-Resumable must be {VERSION}, is {shown(said)}\n"
             response = Response(text, HTTPStatus.PRECONDITION_FAILED, {"Tus-Version": VERSION}, "text/plain")
         else:
             try:
-                response = await self._methods[request.method](request)
+                response = await methods[method](request)
             except Refusal as error:
-                fields = fields_of(error)
-                response = Response(f"{error}\n", status_of(error, TUS_STATUS), fields, "text/plain")
+                status = write_refusal(error, method)
+                response = Response(f"{error}\n", status, fields_of(error), "text/plain")
             except ClientGone:  # nobody is left to be answered
                 response = Response(status_code=HTTPStatus.BAD_REQUEST)
         response.headers["Tus-Resumable"] = VERSION
