@@ -17,6 +17,7 @@ from starlette.routing import Mount
 
 from uploadstream.adapters.blobs_disk import DiskBlobs, Fsync
 from uploadstream.adapters.catalog.catalog import SqliteCatalog
+from uploadstream.adapters.catalog.schema import SchemaTooNew
 from uploadstream.adapters.leases_disk import DiskLeases
 from uploadstream.adapters.system import SystemClock
 from uploadstream.core.errors import Draining
@@ -41,6 +42,8 @@ from uploadstream.servers.http1 import HttpLimits
 from uploadstream.servers.http1_server import Certificate, HttpServer
 from uploadstream.servers.listening import listen, port_of
 from uploadstream.settings import Settings
+
+__all__ = ["Listening", "SchemaTooNew", "Service", "fsck", "http_app", "serve", "serve_here", "service"]
 
 SWEEP_SECONDS: Final = 60.0
 # Before the end of the grace time, bodies that are still coming are ended and what they brought is kept.

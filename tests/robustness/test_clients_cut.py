@@ -122,7 +122,7 @@ def test_a_client_cut_anywhere_is_continued_at_once(server: RunningServer, tus: 
         got = httpx.get(f"{server.http_url}/api/v1/files/{path.rpartition('/')[2]}/content").content
         lost += hashlib.sha256(got).digest() != hashlib.sha256(content).digest()
     assert lost == 0
-    print(f"seed {SEED}: {CUTS} cuts, longest wait in ms {dict(waits)}, {lost} lost")
+    print(f"seed {SEED}: {CUTS} cuts, longest wait in ms {dict(waits)}, {lost} lost")  # noqa: T201 - the figures of the run
 
 
 def test_two_hundred_idle_and_trickling_clients_do_not_slow_an_upload(server: RunningServer, tus: RawTus) -> None:

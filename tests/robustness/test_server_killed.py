@@ -91,7 +91,7 @@ async def test_nothing_acknowledged_is_lost_when_the_server_is_killed(tmp_path: 
             assert set(run.finished) <= set(files)
             for file_id in set(files) - set(run.finished):  # completed, but the answer was lost
                 await digest(http, file_id)
-    print(f"seed {SEED}: {KILLS} kills, {run.cut} tries cut, {len(run.finished)} files finished, 0 lost")
+    print(f"seed {SEED}: {KILLS} kills, {run.cut} tries cut, {len(run.finished)} files finished, 0 lost")  # noqa: T201 - the figures of the run
 
 
 def test_an_offset_below_an_acknowledged_one_is_noticed() -> None:

@@ -80,12 +80,12 @@ class TusUpload:
 class GrpcUpload:
     """Over gRPC, with checked chunks."""
 
-    def __init__(self, channel: grpc.aio.Channel, content: bytes) -> None:
+    def __init__(self, channel: grpc.aio.Channel, content: bytes, *, upload_id: str | None = None) -> None:
         self.content = content
         self.acknowledged = 0
         self.file_id: str | None = None
         self._service = services.FileServiceStub(channel)
-        self._upload_id: str | None = None
+        self._upload_id = upload_id
 
     async def step(self, piece: int) -> None:
         """See Upload."""
@@ -93,9 +93,7 @@ class GrpcUpload:
             metadata = pb.FileMetadata(filename="noise.bin", size=len(self.content))
             created = await self._service.CreateUpload(pb.CreateUploadRequest(metadata=metadata), timeout=20)
             self._upload_id = created.upload_id
-        status = await self._service.GetUploadStatus(
-            pb.GetUploadStatusRequest(upload_id=self._upload_id), timeout=20
-        )
+        status = await self._service.GetUploadStatus(pb.GetUploadStatusRequest(upload_id=self._upload_id), timeout=20)
         check(self, status.offset)
         if status.offset < len(self.content):
             answer = await self._service.UploadFile(self._requests(status.offset, piece), timeout=60)

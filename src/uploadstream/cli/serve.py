@@ -58,7 +58,7 @@ def serve(  # noqa: PLR0913 - one argument an option
         raise typer.Exit(USAGE_ERROR) from None
     try:
         status = app.serve(chosen, ready=lambda where: _say(chosen, where))
-    except (OSError, Refusal) as error:
+    except (OSError, Refusal, app.SchemaTooNew) as error:
         why = error.strerror if isinstance(error, OSError) else error
         screen.fail(f"{why}; choose another port or directory, see serve --help")
         raise typer.Exit(1) from None
