@@ -102,7 +102,7 @@ class Receiver:
         """The type that the first bytes show, if it may be and is what was declared."""
         detected = check_declared(declared.content_type, head)
         if self._limits.allowed_types != EVERYTHING:
-            check_allowed(detected, self._limits.allowed_types)
+            check_allowed(detected, self._limits.allowed_types, declared=declared.content_type)
         return detected
 
 

@@ -91,19 +91,18 @@ class Uploads:
         """Receive a body at `at` (None: wherever the upload ends), and complete the upload when it is full.
 
         `length` declares the upload's length, or must agree with it. `count`: how many bytes will come, if that is
-        known. An older request on the same upload is ended
-        first. Whatever ends the body early, the bytes that came are kept. OffsetMismatch, BadInput, Busy, TakenOver,
-        BodyTimeout, NotFound, Gone; and whatever `pour` raises.
+        known. An older request on the same upload is ended first. Whatever ends the body early, the bytes that came
+        are kept. OffsetMismatch, BadInput, UploadClosed, Busy, TakenOver, BodyTimeout, NotFound, Gone; and whatever
+        `pour` raises.
         """
         pouring = Pouring()
         async with self._held(upload_id, caller, pouring):
             found = await self.status(upload_id, caller)
             session = found.session
             if found.file is not None:
-                return _again(found, at=at, length=length)
+                return _again(found, at=at, length=length, count=count or 0)
             session.check_append(at=session.offset if at is None else at)
-            session = await self._declare(session, length)
-            session.check_append(at=session.offset, count=count or 0)
+            session = await self._declare(session, length, count=count or 0)
             try:
                 return await self._receive(session, caller, pouring, pour)
             except ContentRefused as error:
@@ -183,7 +182,7 @@ class Uploads:
         """A session for what is declared, if it may begin."""
         check_user(declared.user_id)
         check_filename(declared.filename)
-        check_content_type(declared.content_type)
+        content_type = check_content_type(declared.content_type)
         check_length(declared.length, size_max=self.limits.file_size_max)
         free = await self._blobs.free()
         if free is not None and (declared.length or 0) > free:
@@ -191,19 +190,20 @@ class Uploads:
         now = self._clock.now()
         return Session(
             id=self._clock.new_id(),
-            declared=replace(declared, user_id=declared.user_id or caller.name),
+            declared=replace(declared, user_id=declared.user_id or caller.name, content_type=content_type),
             size_max=self.limits.file_size_max,
             protocol=caller.protocol,
             created_at=now,
             touched_at=now,
         )
 
-    async def _declare(self, session: Session, length: int | None) -> Session:
-        if length is None or length == session.length:
-            return session
-        session = session.after(LengthDeclared(length))
-        await self._catalog.declare_length(session.id, length)
-        return session
+    async def _declare(self, session: Session, length: int | None, *, count: int) -> Session:
+        """The session with its length, remembered unless the `count` bytes that follow do not fit."""
+        after = session if length in {None, session.length} else session.after(LengthDeclared(length or 0))
+        after.check_append(at=after.offset, count=count)
+        if after.length is not None and after.length != session.length:
+            await self._catalog.declare_length(session.id, after.length)
+        return after
 
     async def _as_stored(self, session: Session) -> Session:
         blob = await self._blobs.stat(session.id)
@@ -256,10 +256,12 @@ def _complete(file: File, limits: Limits) -> Session:
     )
 
 
-def _again(found: Uploaded, *, at: int | None, length: int | None) -> Uploaded:
+def _again(found: Uploaded, *, at: int | None, length: int | None, count: int) -> Uploaded:
     """The answer to a request whose upload is complete already: a sender that missed the answer asks again."""
     session = found.session
     session.check_agrees(length=length)
     if at not in {None, session.offset}:
         raise OffsetMismatch(expected=session.offset, given=at or 0)
+    if count:
+        session.check_open()
     return found
