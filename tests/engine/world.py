@@ -26,6 +26,7 @@ from uploadstream.ports import BlobStore, Catalog, Leases, Ports
 
 ANN = Caller("ann", "test", "192.0.2.1")
 BOB = Caller("bob", "test", "192.0.2.2")
+Bring = Callable[..., Pour]
 TOMBSTONE_TTL = timedelta(days=30)
 
 
