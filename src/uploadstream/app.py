@@ -125,6 +125,8 @@ async def serve_here(
     OSError: a port cannot be had. `reuse_port`: other processes listen on the same ports.
     """
     http_sockets = listen(settings.host, settings.http_port, shared=reuse_port)
+    for probe in listen(settings.host, settings.grpc_port, shared=reuse_port):  # grpc itself does not say why not
+        probe.close()
     async with service(settings) as running:
         http = HttpServer(
             http_app(running, is_draining=stop.is_set),

@@ -25,7 +25,7 @@ def _option(field: str, *names: str, metavar: str | None = None) -> Any:
         *names,
         metavar=metavar,
         show_default=False,
-        help=f"{(known.description or '').capitalize()} ({variable}{default}).",
+        help=f"{(known.description or '')[:1].upper()}{(known.description or '')[1:]} ({variable}{default}).",
     )
 
 
@@ -58,9 +58,12 @@ def serve(  # noqa: PLR0913 - one argument an option
         raise typer.Exit(USAGE_ERROR) from None
     try:
         status = app.serve(chosen, ready=lambda where: _say(chosen, where))
-    except (OSError, Refusal, app.SchemaTooNew) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        screen.fail(f"{why}; choose another port or directory, see serve --help")
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        screen.fail(f"{what}; choose another port or directory, see serve --help")
+        raise typer.Exit(1) from None
+    except (Refusal, app.SchemaTooNew) as error:
+        screen.fail(f"{error}; see {chosen.data_dir.resolve()}")
         raise typer.Exit(1) from None
     raise typer.Exit(status)
 
