@@ -332,6 +332,7 @@ def test_a_content_type_that_is_too_long_is_refused() -> None:
 @given(st.text(max_size=60) | st.from_regex(r"[a-z]+/[a-z]+(; ?[a-z]+=\"?[ -~]*\"?)*", fullmatch=True))
 @example('a/a;a="' + "\\" * 240)
 @example("a/a" + ";" * 250 + "\x00")
+@example("a/a" + "; " * 125 + "\x00")
 @example("a/a" + " \t" * 120 + "\x00")
 def test_a_content_type_is_taken_or_refused_at_once(text: str) -> None:
     refused = refusal_of(check_content_type, text)

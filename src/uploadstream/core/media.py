@@ -36,10 +36,11 @@ _UTF16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # C0, DEL, C1; line and paragraph separators; what turns the direction of writing, and so the look of a name.
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _SEPARATOR: Final = re.compile(r"[/\\]")
-# RFC 9110, sections 5.6.2, 5.6.4, 5.6.6 and 8.3.1; of quoted strings, what is ASCII
+# RFC 9110, sections 5.6.2, 5.6.4, 5.6.6 and 8.3.1; of quoted strings, what is ASCII. What is matched is not given back
+# (`*+`): blanks could be the end of one parameter or the beginning of the next, and 2^125 ways would be tried.
 _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - a word of the grammar, not a secret
 _QUOTED: Final = r'"(?:[\t !#-\[\]-~]|\\[\t -~])*"'
-_CONTENT_TYPE: Final = re.compile(rf"{_TOKEN}/{_TOKEN}(?:[\t ]*;[\t ]*(?:{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))?)*")
+_CONTENT_TYPE: Final = re.compile(rf"{_TOKEN}/{_TOKEN}(?:[\t ]*+;[\t ]*+(?:{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))?+)*+")
 
 
 def detect(head: bytes) -> str:
