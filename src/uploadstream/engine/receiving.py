@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from uploadstream.core.access import Caller
+from uploadstream.core.errors import StorageUnavailable, Unavailable
 from uploadstream.core.files import Action, File, audit_of, file_of
 from uploadstream.core.media import SNIFF_BYTES, check_allowed, check_declared
 from uploadstream.core.session import Aborted, Declared, End, Limits, Published, Sealed, Session
@@ -81,9 +83,11 @@ class Receiver:
         now = self._clock.now()
         file = file_of(sealed, detected_type=detected, crc32c=received.crc, at=now)
         audit = audit_of(file.id, Action.COMPLETE, caller, at=now, size=str(file.size), content_type=file.content_type)
-        published = await self._catalog.publish(file, audit)
+        # a cancel comes too late for what is being committed: whoever cleans up must know how that ended
+        published = await uncancelled(self._catalog.publish(file, audit))
         sealed.after(Published())
-        await self._blobs.drop_note(session.id)
+        with suppress(StorageUnavailable):  # a note is read for an open upload only
+            await self._blobs.drop_note(session.id)
         return published
 
     async def end(self, session: Session, caller: Caller, how: End, *, why: str = "") -> None:
@@ -95,8 +99,16 @@ class Receiver:
         await uncancelled(self._blobs.remove(session.id))
 
     async def discard(self, key: str) -> None:
-        """Remove the bytes of an upload that nobody can come back to."""
-        await uncancelled(self._blobs.remove(key))
+        """Remove the bytes of an upload that nobody can come back to, unless they are a file already.
+
+        Where that cannot be said, or done, the sweeper does it later.
+        """
+        with suppress(Unavailable):
+            await uncancelled(self._discard(key))
+
+    async def _discard(self, key: str) -> None:
+        if not await self._catalog.known([key]):
+            await self._blobs.remove(key)
 
     def _check_type(self, declared: Declared, head: bytes) -> str:
         """The type that the first bytes show, if it may be and is what was declared."""
