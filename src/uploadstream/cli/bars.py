@@ -66,9 +66,9 @@ class BarBoard:
     ) -> None:
         self._bars.stop()
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, *, style: str = "") -> None:
         """A line above the bars, which stays."""
-        self._console.print(text, soft_wrap=True)
+        self._console.print(text, style=style, soft_wrap=True)
 
     def transfer(self, name: str) -> Report:
         """A bar, from the transfer's first word to its last."""
@@ -123,7 +123,7 @@ class BarTransfer:
     def _begin(self, progress: Progress) -> None:
         self._course.begin(progress)
         if progress.offset:
-            self._board.note(self._course.resumed(progress))
+            self._board.note(self._course.resumed(progress), style="cyan")
         if self._task is not None:
             self._bars.remove_task(self._task)
         # A new bar: what was there before says nothing about how fast it goes.
@@ -139,7 +139,7 @@ class BarTransfer:
         text = "" if self._is_waiting else self._course.waiting(progress)
         self._is_waiting = self._is_waiting or bool(text)
         if text:
-            self._board.note(text)
+            self._board.note(text, style="yellow")
         if self._task is not None:
             self._bars.update(self._task, status=f"again in {duration(progress.wait_seconds)}")
 
@@ -149,7 +149,7 @@ class BarTransfer:
             self._bars.remove_task(self._task)
         if self._total is not None:
             self._total.finish_one()
-        self._board.note(f"✓ {self._course.finished(progress)}")
+        self._board.note(f"✓ {self._course.finished(progress)}", style="green")
 
     def _count(self, progress: Progress) -> None:
         if self._total is not None:

@@ -33,8 +33,8 @@ class Board(Protocol):
         """What is to be told of one transfer."""
         ...
 
-    def note(self, text: str) -> None:
-        """Say something that stays."""
+    def note(self, text: str, *, style: str = "") -> None:
+        """Say something that stays; a style is for terminals."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -110,7 +110,7 @@ class LineBoard:
     ) -> None:
         """Nothing moves here."""
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, *, style: str = "") -> None:  # noqa: ARG002 - a file has no colours
         """A line."""
         if not self._is_quiet:
             typer.echo(text, err=True)

@@ -16,14 +16,14 @@ from typing import Annotated, Final
 import typer
 
 from uploadstream.cli import interrupt, screen
-from uploadstream.cli.board import Board, Report, board, duration
+from uploadstream.cli.board import Board, Report, board, duration, percent
 from uploadstream.cli.private_server import HOST, PrivateServer
-from uploadstream.client.errors import CHECKSUM_MISMATCH, FILE_UNWRITABLE, UploadError
-from uploadstream.client.values import Progress
+from uploadstream.client.errors import CHECKSUM_MISMATCH, FILE_UNWRITABLE, INCOMPLETE, UploadError
+from uploadstream.client.values import Progress, Step
 from uploadstream.core.sizes import MIB, iec
 
 SIZE: Final = 200 * MIB
-UPLOAD_SECONDS: Final = 8.0
+UPLOAD_SECONDS: Final = 6.0
 KILLED_AT: Final = 0.6
 DEAD_SECONDS: Final = 1.0
 
@@ -63,29 +63,31 @@ class Story:
     def __init__(self, server: PrivateServer, folder: Path, shown: Board, over: Over) -> None:
         self._server = server
         self._original = folder / "film.bin"
-        self._copy = folder / "film.back.bin"
+        self._copy = folder / "back.bin"
         self._shown = shown
         self._over = over
         self._began = time.monotonic()
         self._restart: asyncio.Task[None] | None = None
+        self._resumed_at = 0
 
     async def tell(self) -> None:
         """The whole story; UploadError if it does not end well."""
         from uploadstream.client.asynchronous import AsyncClient  # noqa: PLC0415 - help is shown without it
 
         await asyncio.to_thread(self._server.start)
-        self._say(
-            f"A server of its own listens on ports {self._server.http_port} (HTTP), {self._server.grpc_port} (gRPC)."
-        )
+        self._say(f"A server of its own is started: process {self._server.pid}, speaking {self._over.value}.")
         await asyncio.to_thread(self._make_file)
-        self._say(f"Here is a file of {iec(SIZE)}. It is sent slowly, so that there is something to see.")
+        self._say(f"A file of {iec(SIZE)} is sent to it, slowly, so that there is something to see.")
         async with AsyncClient(self._address()) as client:
             with SlowFile(self._original, bytes_per_second=SIZE / UPLOAD_SECONDS) as file:
                 report = self._shown.transfer(self._original.name)
                 info = await client.upload(file, progress=lambda progress: self._watch(progress, report))
             if self._restart is not None:
                 await self._restart
-            self._say("And back again.")
+            if not self._resumed_at:
+                raise UploadError(INCOMPLETE, "The upload began anew: this must not happen; please report it")
+            again = file.count_read - SIZE
+            self._say(f"{iec(again)} of {iec(SIZE)} had to go twice. Now the file is fetched back, and compared.")
             await client.download(info.file_id, self._copy, progress=self._shown.transfer(self._copy.name))
         await self._compare()
 
@@ -96,16 +98,18 @@ class Story:
 
     def _watch(self, progress: Progress, report: Report) -> None:
         report(progress)
+        if progress.step is Step.RESUMED:
+            self._resumed_at = progress.offset
         if self._restart is None and progress.offset >= KILLED_AT * progress.size:
             pid = self._server.pid
             self._server.kill()
-            self._say(f"At {progress.offset / progress.size:.0%}: kill -9 {pid}. The server is gone.")
+            self._say(f"At {percent(progress)}: kill -9 {pid}. The server is gone.")
             self._restart = asyncio.create_task(self._start_again())
 
     async def _start_again(self) -> None:
         await asyncio.sleep(DEAD_SECONDS)
         await asyncio.to_thread(self._server.start)
-        self._say(f"It is started again on the same folder, as process {self._server.pid}.")
+        self._say(f"A new one is started on the same folder: process {self._server.pid}.")
 
     def _make_file(self) -> None:
         with self._original.open("wb") as file:
@@ -115,14 +119,14 @@ class Story:
     async def _compare(self) -> None:
         sent = await asyncio.to_thread(_sha256_of, self._original)
         back = await asyncio.to_thread(_sha256_of, self._copy)
-        self._say(f"sha256 of what was sent: {sent}")
-        self._say(f"sha256 of what came back: {back}")
+        self._shown.note(f"sha256 sent:     {sent}")
+        self._shown.note(f"sha256 received: {back}")
         if sent != back:
             raise UploadError(CHECKSUM_MISMATCH, "The digests differ: this must not happen; please report it")
         self._say(f"They are equal: nothing was lost. Told in {duration(time.monotonic() - self._began)}.")
 
     def _say(self, text: str) -> None:
-        self._shown.note(text)
+        self._shown.note(text, style="bold")
 
 
 class SlowFile(FileIO):
@@ -130,6 +134,7 @@ class SlowFile(FileIO):
 
     def __init__(self, path: Path, *, bytes_per_second: float) -> None:
         super().__init__(path)
+        self.count_read = 0
         self._seconds_per_byte = 1 / bytes_per_second
         self._next = time.monotonic()
 
@@ -139,6 +144,7 @@ class SlowFile(FileIO):
         wait = self._next - time.monotonic()
         if wait > 0:
             time.sleep(wait)
+        self.count_read += len(data)
         self._next = max(self._next, time.monotonic()) + len(data) * self._seconds_per_byte
         return data
 
