@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from uploadstream.core.access import Caller
+from uploadstream.core.errors import StorageUnavailable
 from uploadstream.core.files import File, visible_file
 from uploadstream.core.ids import check_id
 from uploadstream.engine.uploads import Uploaded, Uploads
@@ -46,10 +47,14 @@ class Downloads:
             found = await self._uploads.status(upload_id, caller)
             end = found.session.offset if stop is None else min(stop, found.session.offset)
             if start < end:
-                async for piece in self._blobs.read(upload_id, start=start, stop=end, piece_size=piece_size):
-                    start += len(piece)
-                    yield piece
-            elif found.file is not None or start == stop:
+                try:
+                    async for piece in self._blobs.read(upload_id, start=start, stop=end, piece_size=piece_size):
+                        start += len(piece)
+                        yield piece
+                except StorageUnavailable:
+                    await self._uploads.status(upload_id, caller)  # it may have ended meanwhile, with its bytes
+                    raise
+            elif found.file is not None or (stop is not None and start >= stop):
                 return
             else:
                 await asyncio.sleep(FOLLOW_SECONDS)
