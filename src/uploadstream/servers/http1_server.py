@@ -1,0 +1,106 @@
+"""An HTTP/1.1 server for an event loop that serves other things as well."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+
+from uploadstream.servers.http1 import HttpLimits, HttpProtocol, Shared
+
+CANCEL_SECONDS: Final = 2.0
+
+Message = MutableMapping[str, Any]
+App = Callable[
+    [MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What the server shows of itself over TLS: PEM files of the chain and of its key."""
+
+    chain: Path
+    key: Path
+
+
+class HttpServer(uvicorn.Server):
+    """Serves `app` in the running event loop, beside others, and leaves signals to whoever runs it.
+
+    `serve(sockets)` returns when `should_exit` was set and the connections are done, at most `drain_seconds` later.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        drain_seconds: float = 25,
+        limits: HttpLimits | None = None,
+        certificate: Certificate | None = None,
+    ) -> None:
+        self.limits = limits or HttpLimits()
+        config = uvicorn.Config(
+            app,
+            http=HttpProtocol,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=self.limits.idle_seconds,
+            timeout_graceful_shutdown=math.ceil(drain_seconds),
+            ssl_certfile=certificate.chain if certificate else None,
+            ssl_keyfile=certificate.key if certificate else None,
+        )
+        super().__init__(config)
+        self.server_state = Shared(self.limits)
+        self.ready = asyncio.Event()
+        self.servers = []
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Signals are the business of the whole process."""
+        yield
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve on `sockets` until `should_exit`. Cancelled, it ends without waiting for anybody."""
+        looking = asyncio.create_task(self._look())
+        try:
+            await super().serve(sockets)
+        finally:
+            looking.cancel()
+            for listener in self.servers:
+                listener.close()
+            for connection in self._connections():
+                connection.transport.abort()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections."""
+        await super().startup(sockets)
+        self.ready.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more, let responses be finished; those that take too long are cancelled, and end."""
+        await super().shutdown(sockets)
+        tasks = list(self.server_state.tasks)
+        if tasks:
+            await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
+
+    async def _look(self) -> None:
+        """Now and then close the connections whose client takes too long."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self.limits.look_seconds)
+            for connection in self._connections():
+                connection.look(loop.time())
+
+    def _connections(self) -> list[HttpProtocol]:
+        return [connection for connection in self.server_state.connections if isinstance(connection, HttpProtocol)]

@@ -1,0 +1,67 @@
+"""Sockets to listen on, alone or together with other processes."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from contextlib import ExitStack
+
+
+def listen(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
+    """Sockets bound to every address of `host`, on one port (0: any free one). OSError.
+
+    `shared`: other processes may listen there as well, if they say the same; the kernel spreads connections.
+    """
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+    bound: list[socket.socket] = []
+    with ExitStack() as undo:
+        for family, address in addresses:
+            place = (address[0], port, *address[2:])
+            try:
+                one = _bind(family, place, shared=shared)
+            except OSError as error:
+                # a name may have an address of a family that this machine does not have
+                if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT} and len(addresses) > 1:
+                    continue
+                raise
+            undo.callback(one.close)
+            bound.append(one)
+            port = port_of(one)
+        if not bound:
+            raise OSError(errno.EADDRNOTAVAIL, f"no address of {host} is one of this machine")
+        undo.pop_all()
+    return bound
+
+
+def reserve(host: str, port: int) -> list[socket.socket]:
+    """Sockets that keep a port (0: any free one) for processes that share it; they take no connections. OSError.
+
+    A port that somebody else listens on is refused, even if they would share it.
+    """
+    alone = listen(host, port)
+    port = port_of(alone[0])
+    for one in alone:
+        one.close()
+    return listen(host, port, shared=True)
+
+
+def port_of(bound: socket.socket) -> int:
+    """The port that a socket is bound to."""
+    port: int = bound.getsockname()[1]
+    return port
+
+
+def _bind(family: int, address: tuple[str | int, ...], *, shared: bool) -> socket.socket:
+    one = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.bind(address)
+    except OSError as error:
+        one.close()
+        raise OSError(error.errno, f"cannot listen on {address[0]} port {address[1]}: {error.strerror}") from None
+    return one
