@@ -34,7 +34,6 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "httptools": ("servers.http1",),
     "httpx": ("client.*",),
     "platformdirs": ("client.*",),
-    "puremagic": ("core.media",),
     "pydantic": ("settings", "protocols.rest"),
     "pydantic_settings": ("settings",),
     "rich": ("cli.*",),
@@ -43,7 +42,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "structlog": ("app", "cli.*", "observability.logs", "servers.grpc"),
     "tenacity": ("client.*",),
     "typer": ("cli.*",),
-    "uvicorn": ("servers.http1",),
+    "uvicorn": ("servers.http1*",),
 }
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if GENERATED not in path.parents)
