@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
 
 from uploadstream.core.access import Caller
-from uploadstream.core.errors import Busy, Refusal
+from uploadstream.core.errors import Busy, Refusal, StorageUnavailable
 from uploadstream.core.files import Action, File, audit_of
 from uploadstream.core.pages import Position
 from uploadstream.engine.uploads import Uploads
@@ -67,12 +68,10 @@ class Sweeper:
         place: Position | None = None
         while rows := await self._ports.catalog.uploads(None, after=place, limit=BATCH):
             for session in rows:
-                try:
+                with _one_of_many(sweep):
                     action = await self._uploads.tidy(session, SWEEPER)
-                except Busy:
-                    continue
-                if action is not None:
-                    sweep[action.value] += 1
+                    if action is not None:
+                        sweep[action.value] += 1
             place = Position(rows[-1].created_at, rows[-1].id)
 
     async def _remove_orphan_blobs(self, sweep: Sweep) -> None:
@@ -87,29 +86,39 @@ class Sweeper:
     async def _remove_unknown(self, batch: list[Blob], sweep: Sweep) -> None:
         keys = {blob.key for blob in batch}
         for key in keys - await self._ports.catalog.known(keys):
-            try:
+            with _one_of_many(sweep):
                 # a stream that is all or nothing has no row yet, but it holds the lease
                 async with self._ports.leases.hold(key, let_go=_go_on):
                     if not await self._ports.catalog.known([key]):
                         await self._ports.blobs.remove(key)
                         sweep["orphan blobs"] += 1
-            except Busy:
-                continue
 
     async def _hide_lost_files(self, sweep: Sweep) -> None:
         place: Position | None = None
         while rows := await self._ports.catalog.files(None, deleted=False, after=place, limit=BATCH):
             for file in rows:
-                blob = await self._ports.blobs.stat(file.id)
-                if file.size and (blob is None or blob.size != file.size):
-                    await self._hide(file, stored=blob.size if blob else 0)
-                    sweep["lost files"] += 1
+                with _one_of_many(sweep):
+                    blob = await self._ports.blobs.stat(file.id)
+                    if file.size and (blob is None or blob.size != file.size):
+                        await self._hide(file, stored=blob.size if blob else 0)
+                        sweep["lost files"] += 1
             place = Position(rows[-1].uploaded_at, rows[-1].id)
 
     async def _hide(self, file: File, *, stored: int) -> None:
         now = self._ports.clock.now()
         audit = audit_of(file.id, Action.LOSE, SWEEPER, at=now, stored=str(stored), size=str(file.size))
         await self._ports.catalog.set_deleted(file.deleted(now), audit)
+
+
+@contextmanager
+def _one_of_many(sweep: Sweep) -> Iterator[None]:
+    """What somebody writes is left alone; what the store cannot do now is counted, and keeps nothing else."""
+    try:
+        yield
+    except Busy:
+        return
+    except StorageUnavailable as error:
+        sweep[f"failed: {error.reason}"] += 1
 
 
 def _go_on() -> None:
