@@ -1,0 +1,289 @@
+"""What is left over is tidied up, and what is in use left alone."""
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from tests.contracts.blobs import a_key, store_bytes
+from tests.engine.test_uploads import a_stalled_body
+from tests.engine.world import ANN, TOMBSTONE_TTL, Engine, World, blob_keys, body, content, declared
+from uploadstream.adapters.memory_catalog import MemoryCatalog
+from uploadstream.core.digests import crc32c
+from uploadstream.core.errors import CatalogUnavailable, Gone, NotFound, StorageUnavailable
+from uploadstream.core.files import Action, File
+from uploadstream.engine import sweeper as sweeper_module
+from uploadstream.engine.intake import Intake
+from uploadstream.engine.sweeper import LEASE, Sweep
+from uploadstream.ports import Blob
+
+TEXT = b"0123456789"
+PATIENCE_SECONDS = 5
+
+
+@pytest.fixture
+def engine(world: World) -> Engine:
+    return world.engine
+
+
+async def created(engine: Engine, length: int | None = 10, *, content_type: str = "") -> str:
+    return (await engine.uploads.create(declared(length, content_type=content_type), ANN)).session.id
+
+
+async def stored(engine: Engine) -> File:
+    return await engine.uploads.store_whole(declared(len(TEXT)), ANN, body(TEXT))
+
+
+def counted(sweep: Sweep) -> dict[str, int]:
+    return {name: count for name, count in sweep.items() if count}
+
+
+async def test_where_all_is_in_order_nothing_happens(engine: Engine, world: World) -> None:
+    file = await stored(engine)
+    upload_id = await created(engine)
+    await engine.uploads.append(upload_id, ANN, body(b"abc"))
+
+    sweep = await engine.sweeper.sweep()
+
+    assert counted(sweep) == {}
+    assert await blob_keys(world) == {file.id, upload_id}
+    assert (await engine.uploads.status(upload_id, ANN)).session.offset == 3
+
+
+async def test_an_upload_nobody_came_back_to_expires_with_its_bytes(engine: Engine, world: World) -> None:
+    upload_id = await created(engine)
+    await engine.uploads.append(upload_id, ANN, body(b"abc"))
+
+    world.clock.ahead = engine.limits.upload_ttl - timedelta(minutes=1)
+    early = await engine.sweeper.sweep()
+    world.clock.ahead = engine.limits.upload_ttl + timedelta(minutes=1)
+    late = await engine.sweeper.sweep()
+
+    assert (counted(early), counted(late)) == ({}, {"expire": 1})
+    assert await blob_keys(world) == set()
+    with pytest.raises(Gone) as caught:
+        await engine.uploads.status(upload_id, ANN)
+    assert caught.value.how == "expired"
+    (*_, entry) = (await engine.files.audit(upload_id, ANN)).rows
+    assert (entry.action, entry.user_id, entry.protocol) == (Action.EXPIRE, "uploadstream", "sweeper")
+
+
+async def test_an_upload_that_never_got_a_byte_expires_too(engine: Engine, world: World) -> None:
+    upload_id = await created(engine, None)
+    world.clock.ahead = engine.limits.upload_ttl + timedelta(minutes=1)
+
+    assert counted(await engine.sweeper.sweep()) == {"expire": 1}
+
+    with pytest.raises(Gone):
+        await engine.uploads.status(upload_id, ANN)
+
+
+async def test_an_upload_that_is_being_written_never_expires(engine: Engine, world: World) -> None:
+    upload_id = await created(engine)
+
+    async with a_stalled_body(engine, upload_id, b"abc") as running:
+        world.clock.ahead = 10 * engine.limits.upload_ttl
+        assert counted(await engine.sweeper.sweep()) == {}
+
+        assert not running.done()
+    assert (await engine.uploads.status(upload_id, ANN)).session.offset == 3
+
+
+async def test_an_upload_that_a_crash_left_full_is_completed(engine: Engine, world: World) -> None:
+    upload_id = await created(engine)
+    await store_bytes(world.blobs, upload_id, TEXT)
+    world.clock.ahead = 10 * engine.limits.upload_ttl  # what is complete does not expire
+
+    assert counted(await world.start().sweeper.sweep()) == {"complete": 1}
+
+    file = await world.engine.files.describe(upload_id, ANN)
+    assert file.crc32c == crc32c(TEXT)
+    assert await content(world.engine, file) == TEXT
+
+
+async def test_a_full_upload_of_another_type_than_declared_is_refused(engine: Engine, world: World) -> None:
+    upload_id = await created(engine, content_type="image/png")
+    await store_bytes(world.blobs, upload_id, TEXT)
+
+    assert counted(await engine.sweeper.sweep()) == {"refuse": 1}
+
+    assert await blob_keys(world) == set()
+    with pytest.raises(Gone):
+        await engine.uploads.status(upload_id, ANN)
+
+
+async def test_a_blob_that_nothing_knows_is_removed(engine: Engine, world: World) -> None:
+    file = await stored(engine)
+    trash = await stored(engine)
+    await engine.files.delete(trash.id, ANN)
+    upload_id = await created(engine)
+    await engine.uploads.append(upload_id, ANN, body(b"abc"))
+    for _ in range(3):
+        await store_bytes(world.blobs, a_key(), b"orphan")
+
+    assert counted(await engine.sweeper.sweep()) == {"orphan blobs": 3}
+
+    assert await blob_keys(world) == {file.id, trash.id, upload_id}
+
+
+async def test_a_whole_file_that_is_still_arriving_is_no_orphan(engine: Engine, world: World) -> None:
+    go_on = asyncio.Event()
+
+    async def slow(intake: Intake) -> None:
+        intake.feed(TEXT[:4])
+        await go_on.wait()
+        intake.feed(TEXT[4:])
+
+    storing = asyncio.create_task(engine.uploads.store_whole(declared(10), ANN, slow))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await blob_keys(world):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+
+    assert counted(await engine.sweeper.sweep()) == {}
+    go_on.set()
+
+    assert await content(engine, await storing) == TEXT
+
+
+async def test_a_file_that_was_stored_while_blobs_were_listed_is_no_orphan(engine: Engine, world: World) -> None:
+    file = await stored(engine)
+
+    class Behind(MemoryCatalog):
+        """Says at first that it does not know what it will know in a moment."""
+
+        asked = 0
+
+        async def known(self, keys: object) -> set[str]:
+            self.asked += 1
+            return set() if self.asked == 1 else {file.id}
+
+    world.catalog = Behind()
+    await world.start().sweeper.sweep()
+
+    assert file.id in await blob_keys(world)
+
+
+@pytest.mark.parametrize("left", [None, TEXT[:4]])
+async def test_a_file_whose_bytes_are_gone_is_listed_no_more(engine: Engine, world: World, left: bytes | None) -> None:
+    file, whole = await stored(engine), await stored(engine)
+    empty = (await engine.uploads.create(declared(0), ANN)).file
+    await world.blobs.remove(file.id)
+    if left is not None:
+        await store_bytes(world.blobs, file.id, left)
+
+    assert counted(await engine.sweeper.sweep()) == {"lost files": 1}
+    assert counted(await engine.sweeper.sweep()) == {}
+
+    assert {row.id for row in (await engine.files.list(ANN)).rows} == {whole.id, empty.id if empty else ""}
+    (*_, entry) = (await engine.files.audit(file.id, ANN)).rows
+    assert (entry.action, entry.details) == (Action.LOSE, {"stored": str(len(left or b"")), "size": "10"})
+
+
+async def test_a_sweep_that_is_not_thorough_looks_at_no_blob_and_no_file(engine: Engine, world: World) -> None:
+    file = await stored(engine)
+    await world.blobs.remove(file.id)
+    await store_bytes(world.blobs, a_key(), b"orphan")
+    await created(engine)
+    world.clock.ahead = engine.limits.upload_ttl + timedelta(minutes=1)
+
+    assert counted(await engine.sweeper.sweep(thorough=False)) == {"expire": 1}
+
+    assert len(await blob_keys(world)) == 1
+
+
+async def test_what_ended_long_ago_is_forgotten(engine: Engine, world: World) -> None:
+    upload_id = await created(engine)
+    await engine.uploads.abort(upload_id, ANN)
+
+    world.clock.ahead = TOMBSTONE_TTL - timedelta(minutes=1)
+    early = await engine.sweeper.sweep()
+    world.clock.ahead = TOMBSTONE_TTL + timedelta(minutes=1)
+    late = await engine.sweeper.sweep()
+
+    assert (counted(early), counted(late)) == ({}, {"forgotten": 1})
+    with pytest.raises(NotFound) as caught:
+        await engine.uploads.status(upload_id, ANN)
+    assert type(caught.value) is NotFound
+
+
+async def test_more_than_a_batch_of_each_is_tidied_up(
+    engine: Engine, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeper_module, "BATCH", 3)
+    for number in range(7):
+        world.clock.ahead = timedelta(seconds=number % 3)
+        await created(engine)
+        await world.blobs.remove((await stored(engine)).id)
+        await store_bytes(world.blobs, a_key(), b"orphan")
+    world.clock.ahead = engine.limits.upload_ttl + timedelta(minutes=1)
+
+    sweep = await engine.sweeper.sweep()
+
+    assert counted(sweep) == {"expire": 7, "orphan blobs": 7, "lost files": 7}
+    assert await blob_keys(world) == set()
+
+
+async def test_only_one_process_sweeps(engine: Engine) -> None:
+    async with engine.ports.leases.hold(LEASE, let_go=lambda: None):
+        assert counted(await engine.sweeper.sweep()) == {"elsewhere": 1}
+
+    assert counted(await engine.sweeper.sweep()) == {}
+
+
+async def test_one_upload_in_trouble_does_not_keep_the_others(engine: Engine, world: World) -> None:
+    ids = [await created(engine) for _ in range(5)]
+    stat = world.blobs.stat
+
+    async def broken(key: str) -> Blob | None:
+        if key == ids[2]:
+            raise StorageUnavailable
+        return await stat(key)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.blobs, "stat", broken)
+        world.clock.ahead = engine.limits.upload_ttl + timedelta(minutes=1)
+        sweep = await engine.sweeper.sweep()
+
+    assert counted(sweep) == {"expire": 4, "failed: STORAGE_UNAVAILABLE": 1}
+
+
+async def test_a_round_that_fails_is_tried_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    results: list[dict[str, int]] = []
+    outcomes = iter([CatalogUnavailable(), None, None])
+
+    async def uploads(*_: object, **__: object) -> list[object]:
+        if (outcome := next(outcomes, None)) is not None:
+            raise outcome
+        return []
+
+    monkeypatch.setattr(engine.ports.catalog, "uploads", uploads)
+    running = asyncio.create_task(
+        engine.sweeper.run(every_seconds=0.01, swept=lambda sweep: results.append(counted(sweep)))
+    )
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(results) < 3:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.wait([running])
+
+    assert results[:3] == [{"failed: CATALOG_UNAVAILABLE": 1}, {}, {}]
+
+
+async def test_now_and_then_a_round_is_thorough(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeper_module, "THOROUGH_EVERY", 3)
+    rounds: list[bool] = []
+
+    async def sweep(*, thorough: bool) -> Sweep:
+        rounds.append(thorough)
+        return Counter()
+
+    monkeypatch.setattr(engine.sweeper, "sweep", sweep)
+    running = asyncio.create_task(engine.sweeper.run(every_seconds=0, swept=lambda _: None))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(rounds) < 7:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running])
+
+    assert rounds[:7] == [True, False, False, True, False, False, True]
