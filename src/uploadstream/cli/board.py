@@ -163,7 +163,7 @@ def share(progress: Progress) -> float:
 
 def percent(progress: Progress) -> str:
     """The same in words; never all of it before it is."""
-    return f"{int(share(progress) * 100)} %"
+    return f"{100 * progress.offset // progress.size if progress.size else 100} %"
 
 
 def rate(bytes_per_second: float) -> str:

@@ -23,9 +23,9 @@ from uploadstream.client.values import Progress, Step
 from uploadstream.core.sizes import MIB, iec
 
 SIZE: Final = 200 * MIB
-UPLOAD_SECONDS: Final = 6.0
+UPLOAD_SECONDS: Final = 5.0
 KILLED_AT: Final = 0.6
-DEAD_SECONDS: Final = 1.0
+DEAD_SECONDS: Final = 0.5
 
 _COPIES: Final = 3  # the file, what the server stores, what comes back
 

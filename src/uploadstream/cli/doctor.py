@@ -73,9 +73,9 @@ def doctor(  # noqa: PLR0913 - an argument for each option
 ) -> None:
     """Check the configuration, and say what is wrong. Looks only: nothing is changed."""
     options = {"data_dir": data_dir, "host": host, "http_port": http_port, "grpc_port": grpc_port}
-    findings = [_python(), *_of_the_machine(options)]
+    findings = [check_python(), *_of_the_machine(options)]
     if server:
-        findings.append(_server(server, user, api_key))
+        findings.append(check_server(server, user, api_key))
     if as_json:
         screen.print_json(findings)
     else:
@@ -100,24 +100,24 @@ def _of_the_machine(options: dict[str, Path | str | int | None]) -> Iterator[Fin
         for line in str(error).splitlines():
             yield Finding("settings", Level.FAIL, line, "correct the variable or the option")
         return
-    yield _variables(set(type(chosen).model_fields))
-    yield _data_dir(chosen.data_dir)
-    yield _free_space(chosen)
-    yield _file_system(chosen.data_dir)
-    yield _port("HTTP port", "--http-port", chosen.host, chosen.http_port, chosen.http_port)
-    yield _port("gRPC port", "--grpc-port", chosen.host, chosen.grpc_port, chosen.http_port)
-    yield _clock(chosen.data_dir)
-    yield _open_files()
+    yield check_variables(set(type(chosen).model_fields))
+    yield check_data_dir(chosen.data_dir)
+    yield check_free_space(chosen)
+    yield check_file_system(chosen.data_dir)
+    yield check_port("HTTP port", "--http-port", chosen.host, chosen.http_port, chosen.http_port)
+    yield check_port("gRPC port", "--grpc-port", chosen.host, chosen.grpc_port, chosen.http_port)
+    yield check_clock(chosen.data_dir)
+    yield check_open_files()
 
 
-def _python() -> Finding:
+def check_python() -> Finding:
     version = platform.python_version()
     if sys.version_info < PYTHON_MIN:
         return Finding("python", Level.FAIL, version, "install Python 3.11 or later")
     return Finding("python", Level.OK, f"{version} at {sys.executable}")
 
 
-def _variables(known: set[str]) -> Finding:
+def check_variables(known: set[str]) -> Finding:
     names = {"UPLOADSTREAM", *_OF_THE_CLIENT, *(f"UPLOADSTREAM_{name.upper()}" for name in known)}
     given = {name for name in os.environ if name.startswith("UPLOADSTREAM")}  # noqa: TID251 - those settings.py overlooks
     unknown = sorted(given - names)
@@ -128,7 +128,7 @@ def _variables(known: set[str]) -> Finding:
     return Finding("settings", Level.OK, f"valid, {len(given)} from the environment")
 
 
-def _data_dir(path: Path) -> Finding:
+def check_data_dir(path: Path) -> Finding:
     place = _existing(path)
     try:
         with tempfile.NamedTemporaryFile(dir=place, prefix=".uploadstream-doctor-") as file:
@@ -148,7 +148,7 @@ def _data_dir(path: Path) -> Finding:
     return Finding("data folder", Level.OK, f"{path} {state}; a sync takes {seconds * 1000:.1f} ms")
 
 
-def _free_space(settings: Settings) -> Finding:
+def check_free_space(settings: Settings) -> Finding:
     free = shutil.disk_usage(_existing(settings.blobs_path)).free
     largest = settings.max_file_size
     found = f"{iec(free)} free, a file may have {iec(largest)}"
@@ -159,8 +159,8 @@ def _free_space(settings: Settings) -> Finding:
     return Finding("free space", Level.OK, found)
 
 
-def _file_system(path: Path) -> Finding:
-    kind = _kind_of(_existing(path).resolve())
+def check_file_system(path: Path) -> Finding:
+    kind = kind_of_file_system(_existing(path).resolve())
     if kind in _VOLATILE:
         return Finding("file system", Level.WARN, f"{kind}, in memory", "files are gone after a restart; use a disk")
     if kind in _REMOTE:
@@ -174,7 +174,7 @@ def _file_system(path: Path) -> Finding:
     return Finding("file system", Level.OK, kind or "not known here")
 
 
-def _kind_of(path: Path) -> str:
+def kind_of_file_system(path: Path) -> str:
     """The type of the file system that holds a path; empty where /proc does not say."""
     try:
         lines = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -185,7 +185,7 @@ def _kind_of(path: Path) -> str:
     return max(holding, key=lambda pair: len(pair[0]))[1] if holding else ""
 
 
-def _port(check: str, option: str, host: str, port: int, http_port: int) -> Finding:
+def check_port(check: str, option: str, host: str, port: int, http_port: int) -> Finding:
     if port == 0:
         return Finding(check, Level.OK, "any free one")
     if is_free(host, port):
@@ -207,7 +207,7 @@ def _answers(host: str, port: int) -> bool:
         connection.close()
 
 
-def _clock(data_dir: Path) -> Finding:
+def check_clock(data_dir: Path) -> Finding:
     from uploadstream.adapters.system import SystemClock  # noqa: PLC0415 - help is shown without it
 
     now = SystemClock().now()
@@ -220,7 +220,7 @@ def _clock(data_dir: Path) -> Finding:
     return Finding("clock", Level.OK, f"{now:%Y-%m-%d %H:%M:%S} UTC")
 
 
-def _open_files() -> Finding:
+def check_open_files() -> Finding:
     import resource  # noqa: PLC0415 - not on every system
 
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -230,7 +230,7 @@ def _open_files() -> Finding:
     return Finding("open files", Level.OK, "no limit" if soft == resource.RLIM_INFINITY else f"{soft} allowed at once")
 
 
-def _server(server: str, user: str, api_key: str) -> Finding:
+def check_server(server: str, user: str, api_key: str) -> Finding:
     async def ask() -> None:
         async with client_of(server, user, api_key, patience_seconds=PROBE_SECONDS) as client:
             await client.stats()

@@ -121,7 +121,7 @@ def stats(*, server: Server = DEFAULT_SERVER, user: User = "", api_key: ApiKey =
         return
     pairs = [
         ("Deleted", f"{found.deleted}"),
-        ("Restored", f"{found.restored} ({found.restored_share:.0%})"),
+        ("Restored", f"{found.restored} ({100 * found.restored_share:.0f} %)"),
         ("Mean age", _days(found.age_seconds_mean)),
         ("Greatest age", _days(found.age_seconds_max)),
         *((f"On {day}", str(count)) for day, count in found.by_day.items()),

@@ -1,0 +1,143 @@
+"""Transfers in lines and in bars."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from uploadstream.cli import board, screen
+from uploadstream.cli.bars import BarBoard
+from uploadstream.cli.board import LineBoard, duration
+from uploadstream.client.errors import UploadError, unreachable
+from uploadstream.client.values import Progress, Step
+
+MIB = 2**20
+SIZE = 100 * MIB
+
+
+class Time:
+    """A clock that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> Time:
+    clock = Time()
+    monkeypatch.setattr(board, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def lines(time: Time, capsys: pytest.CaptureFixture[str]) -> LineBoard:
+    return LineBoard(is_quiet=False)
+
+
+def at(step: Step, mebibytes: int, *, error: UploadError | None = None) -> Progress:
+    return Progress(step, mebibytes * MIB, SIZE, error, wait_seconds=2.0)
+
+
+def test_lines_come_once_a_second_and_once_a_tenth_at_most(
+    lines: LineBoard, time: Time, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = lines.transfer("film.mp4")
+    report(at(Step.STARTED, 0))
+
+    for mebibytes in range(1, 101):
+        time.now += 1 / 16
+        report(at(Step.ADVANCED, mebibytes))
+
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "film.mp4: 16 %, 16 MiB of 100 MiB, 16 MiB/s, 5.2 s left",
+        "film.mp4: 32 %, 32 MiB of 100 MiB, 16 MiB/s, 4.2 s left",
+        "film.mp4: 48 %, 48 MiB of 100 MiB, 16 MiB/s, 3.2 s left",
+        "film.mp4: 64 %, 64 MiB of 100 MiB, 16 MiB/s, 2.2 s left",
+        "film.mp4: 80 %, 80 MiB of 100 MiB, 16 MiB/s, 1.2 s left",
+        "film.mp4: 96 %, 96 MiB of 100 MiB, 16 MiB/s, 0.2 s left",
+    ]
+
+
+def test_a_resumed_transfer_says_where_and_what_was_left(
+    lines: LineBoard, time: Time, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = lines.transfer("film.mp4")
+    report(at(Step.RESUMED, 57))
+    time.now += 4
+    report(at(Step.FINISHED, 100))
+
+    assert capsys.readouterr().err.splitlines() == [
+        "film.mp4 resumes at 57 MiB of 100 MiB (57 %)",
+        "film.mp4: the last 43 MiB of 100 MiB in 4.0 s (10.8 MiB/s), verified",
+    ]
+
+
+def test_a_cut_is_said_once_however_often_it_is_tried(
+    lines: LineBoard, time: Time, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = lines.transfer("film.mp4")
+    away = unreachable("grpc://127.0.0.1:1", detail="", is_local=True)
+    report(at(Step.STARTED, 0))
+    for _ in range(5):
+        report(at(Step.WAITING, 0, error=away))
+
+    assert capsys.readouterr().err == "film.mp4: The server does not answer; trying again\n"
+
+
+def test_a_server_that_refuses_for_now_is_quoted(
+    lines: LineBoard, time: Time, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = lines.transfer("film.mp4")
+    report(at(Step.STARTED, 0))
+    report(at(Step.WAITING, 0, error=UploadError("RATE", "Rate limit: 60 uploads a minute", is_passing=True)))
+
+    assert capsys.readouterr().err == "film.mp4: Rate limit: 60 uploads a minute; trying again\n"
+
+
+def test_a_transfer_that_was_complete_says_so(lines: LineBoard, time: Time, capsys: pytest.CaptureFixture[str]) -> None:
+    lines.transfer("film.mp4")(at(Step.FINISHED, 100))
+
+    assert capsys.readouterr().err == "film.mp4: all 100 MiB were there already, verified\n"
+
+
+def test_a_quiet_board_says_nothing(time: Time, capsys: pytest.CaptureFixture[str]) -> None:
+    report = LineBoard(is_quiet=True).transfer("film.mp4")
+    report(at(Step.RESUMED, 57))
+    report(at(Step.FINISHED, 100))
+
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (9.94, "9.9 s"), (42, "42 s"), (90, "2 min"), (3_599, "1 h 0 min"), (7_500, "2 h 5 min")],
+)
+def test_a_time_is_said_as_one_would(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_bars_keep_names_as_they_are_and_count_all_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=140, markup=False, highlight=False, color_system=None)
+    monkeypatch.setattr(screen, "console", lambda *, on_stderr: console)
+    away = unreachable("grpc://127.0.0.1:1", detail="", is_local=True)
+
+    with BarBoard(files=2, size=2 * SIZE) as bars:
+        report = bars.transfer("[red]film[/red].mp4")
+        report(at(Step.STARTED, 0))
+        report(at(Step.ADVANCED, 50))
+        report(at(Step.WAITING, 50, error=away))
+        report(at(Step.RESUMED, 40))
+        report(at(Step.FINISHED, 100))
+        bars.transfer("a name of many characters, of which the middle is left out.mp4")(at(Step.RESUMED, 10))
+
+    shown = written.getvalue()
+    assert "[red]film[/red].mp4 resumes at 40 MiB of 100 MiB (40 %)" in shown
+    assert "✓ [red]film[/red].mp4: 100 MiB in " in shown
+    assert "1 of 2 files" in shown
+    assert "110 MiB of 200 MiB" in shown
+    assert "a name of many … is left out.mp4" in shown

@@ -1,0 +1,81 @@
+"""The short commands, over a running server."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import CommandLine
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    path = tmp_path / "film.txt"
+    path.write_text("a film, described")
+    return path
+
+
+def test_a_file_is_listed_described_deleted_and_restored(cli: CommandLine, film: Path) -> None:
+    file_id = cli.succeed("put", film).strip()
+
+    listed = cli.succeed("ls").split("\t")
+    assert listed[:4] == [file_id, "film.txt", "17 B", "text/plain"]
+    assert "17 B (17 bytes)" in cli.succeed("show", file_id)
+    assert "is in the trash" in cli.succeed("rm", file_id)
+    assert cli.succeed("ls") == ""
+    assert cli.succeed("ls", "--deleted").startswith(file_id)
+    assert cli.succeed("restore", file_id) == f"{file_id} is back: film.txt\n"
+    assert [line.split("\t")[1] for line in cli.succeed("audit", file_id).splitlines()] == [
+        "create",
+        "complete",
+        "delete",
+        "restore",
+    ]
+    assert cli.succeed("stats").split()[:5] == ["Deleted", "1", "Restored", "1", "(100"]
+
+
+def test_every_short_command_has_json(cli: CommandLine, film: Path) -> None:
+    file_id = cli.succeed("put", film).strip()
+
+    assert json.loads(cli.succeed("ls", "--json"))[0]["file_id"] == file_id
+    assert json.loads(cli.succeed("show", file_id, "--json"))["size"] == 17
+    assert json.loads(cli.succeed("rm", file_id, "--json")) == {"file_id": file_id, "deleted": True}
+    assert json.loads(cli.succeed("ls", "--deleted", "--json"))[0]["deleted_at"].endswith("Z")
+    assert json.loads(cli.succeed("restore", file_id, "--json"))["deleted_at"] is None
+    assert json.loads(cli.succeed("audit", file_id, "--json"))[0]["action"] == "create"
+    assert json.loads(cli.succeed("stats", "--json"))["restored_share"] == 1.0
+    assert json.loads(cli.succeed("uploads", "--json")) == []
+
+
+def test_more_files_than_a_page_are_listed(grpc_cli: CommandLine, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(230):
+        (folder / f"{number}.txt").write_text(str(number))
+
+    grpc_cli.succeed("put", "-r", folder, "-j", "8")
+
+    assert len(grpc_cli.succeed("ls").splitlines()) == 230
+
+
+def test_another_user_sees_nothing(cli: CommandLine, film: Path) -> None:
+    file_id = cli.succeed("put", film).strip()
+    other = cli.with_variables({"UPLOADSTREAM_USER": "somebody else"})
+
+    assert other.succeed("ls") == ""
+    done = other.run("rm", file_id)
+    assert (done.returncode, done.stderr) == (1, f"No file {file_id}\n")
+
+
+@pytest.mark.parametrize("command", ["show", "rm", "restore", "audit"])
+def test_a_file_that_is_none_is_one_line(cli: CommandLine, command: str) -> None:
+    done = cli.run(command, "nothing")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "No file nothing\n"
+
+
+def test_an_upload_that_is_none_cannot_be_ended(grpc_cli: CommandLine) -> None:
+    done = grpc_cli.run("uploads", "--abort", "nothing")
+
+    assert (done.returncode, done.stderr) == (1, "No upload nothing\n")

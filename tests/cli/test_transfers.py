@@ -1,0 +1,212 @@
+"""put and get, over a running server."""
+
+import json
+import os
+import pty
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import CommandLine
+from uploadstream.core.ids import check_id
+
+DATA = random.Random(5).randbytes(100_000)
+LARGE = random.Random(6).randbytes(150_000_000)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    path = tmp_path / "film.bin"
+    path.write_bytes(DATA)
+    return path
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    path = tmp_path / "large.bin"
+    path.write_bytes(LARGE)
+    return path
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def received(cli: CommandLine) -> int:
+    """Bytes that the server holds of the user's one upload; 0 if there is none."""
+    uploads = json.loads(cli.succeed("uploads", "--json"))
+    return int(uploads[0]["offset"]) if uploads else 0
+
+
+def test_put_prints_the_id_and_nothing_else_on_stdout(cli: CommandLine, film: Path) -> None:
+    done = cli.run("put", film)
+
+    check_id(done.stdout.rstrip("\n"), kind="file")
+    assert done.stderr.startswith("film.bin: 97.7 KiB in ")
+
+
+def test_put_with_json_prints_one_object_and_is_quiet(cli: CommandLine, film: Path) -> None:
+    done = cli.run("put", film, "--name", "Film.bin", "--type", "application/x-film", "--json")
+
+    file = json.loads(done.stdout)
+    assert (file["filename"], file["content_type"], file["size"]) == ("Film.bin", "application/x-film", len(DATA))
+    assert file == json.loads(cli.succeed("show", file["file_id"], "--json"))
+    assert done.stderr == ""
+
+
+def test_put_sends_several_files_and_folders_at_once(cli: CommandLine, film: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "films" / "old"
+    folder.mkdir(parents=True)
+    for number in range(5):
+        (folder / f"{number}.bin").write_bytes(DATA[: number * 1000])
+
+    files = json.loads(cli.succeed("put", film, tmp_path / "films", "-r", "-j", "3", "--json"))
+
+    assert [file["filename"] for file in files] == ["film.bin", *(f"{number}.bin" for number in range(5))]
+
+
+def test_put_goes_on_with_the_others_when_one_fails(grpc_cli: CommandLine, film: Path, tmp_path: Path) -> None:
+    (tmp_path / "a\nb").write_bytes(DATA)
+
+    done = grpc_cli.run("put", tmp_path / "a\nb", film)
+
+    assert done.returncode == 1
+    assert done.stdout.endswith("film.bin\n")
+    assert "filename: " in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "advice"),
+    [
+        (["nothing.bin"], 1, "nothing.bin does not exist; check the name"),
+        (["."], 2, "add -r to send what is in it"),
+        (["film.bin", "film.bin", "--name", "x"], 2, "goes with one file only"),
+        (["/dev/null"], 1, "/dev/null is neither a file nor a folder"),
+        ([], 2, "Missing argument"),
+    ],
+)
+def test_put_says_what_it_cannot_send(
+    grpc_cli: CommandLine, film: Path, arguments: list[str], status: int, advice: str
+) -> None:
+    done = grpc_cli.run("put", *arguments)
+
+    assert done.returncode == status
+    assert advice in " ".join(done.stderr.replace("│", "").split())
+
+
+def test_put_of_a_type_that_it_is_not_is_refused_in_one_line(cli: CommandLine, tmp_path: Path) -> None:
+    script = tmp_path / "x.png"
+    script.write_bytes(b"%PDF-1.7\n" + DATA)
+
+    done = cli.run("put", script, "--type", "image/png")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Declared image/png, content is application/pdf\n"
+
+
+def test_put_that_was_killed_is_continued_by_the_same_command(cli: CommandLine, large: Path) -> None:
+    first = cli.start("put", large)
+    wait_until(lambda: received(cli) > 1_000_000 or first.poll() is not None)
+    first.kill()
+    first.communicate()
+    held = received(cli)
+
+    done = cli.run("put", large)
+
+    assert held > 0
+    assert "large.bin resumes at " in done.stderr
+    assert ": the last " in done.stderr
+    assert cli.succeed("uploads") == ""
+    assert len(json.loads(cli.succeed("ls", "--json"))) == 1
+
+
+def test_put_that_is_interrupted_says_how_to_go_on(cli: CommandLine, large: Path) -> None:
+    first = cli.start("put", large)
+    wait_until(lambda: received(cli) > 1_000_000 or first.poll() is not None)
+    first.send_signal(signal.SIGINT)
+    first.send_signal(signal.SIGINT)
+    printed, said = first.communicate(timeout=20)
+
+    assert (first.returncode, printed) == (130, "")
+    assert said.endswith("Interrupted. The same command continues where it was.\n")
+    assert "Traceback" not in said
+
+
+def test_put_on_a_terminal_shows_a_bar_and_leaves_one_line(cli: CommandLine, large: Path) -> None:
+    screen = on_a_terminal(cli, "put", str(large))
+
+    assert "━" in screen
+    assert "✓ large.bin: 143.1 MiB in " in screen
+
+
+def test_several_on_a_terminal_have_a_bar_together(grpc_cli: CommandLine, large: Path, film: Path) -> None:
+    screen = on_a_terminal(grpc_cli, "put", str(large), str(film))
+
+    assert "0 of 2 files" in screen
+    assert "✓ film.bin" in screen
+
+
+def test_get_brings_the_file_back_under_its_name(cli: CommandLine, film: Path, tmp_path: Path) -> None:
+    file_id = cli.succeed("put", film).strip()
+    film.unlink()
+
+    assert cli.succeed("get", file_id) == "film.bin\n"
+
+    assert film.read_bytes() == DATA
+
+
+def test_get_replaces_nothing_that_it_was_not_told_to(cli: CommandLine, film: Path, tmp_path: Path) -> None:
+    file_id = cli.succeed("put", film).strip()
+
+    done = cli.run("get", file_id)
+
+    assert (done.returncode, done.stderr) == (1, "film.bin exists already; name another place with -o\n")
+    assert cli.succeed("get", file_id, "-o", "film.bin") == "film.bin\n"
+
+
+def test_get_goes_on_from_a_part(cli: CommandLine, film: Path, tmp_path: Path) -> None:
+    file_id = cli.succeed("put", film).strip()
+    (tmp_path / f"{file_id}.part").write_bytes(DATA[:50_000])
+
+    done = cli.run("get", file_id, "-o", "back.bin", "--json")
+
+    assert json.loads(done.stdout)["path"] == "back.bin"
+    assert (tmp_path / "back.bin").read_bytes() == DATA
+
+
+def test_get_of_nothing_is_one_line(cli: CommandLine) -> None:
+    done = cli.run("get", "no-such-file")
+
+    assert (done.returncode, done.stderr) == (1, "No file no-such-file\n")
+
+
+def on_a_terminal(cli: CommandLine, *arguments: str) -> str:
+    """What a command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        cli._command(arguments),
+        cwd=cli.folder,
+        env={**cli.environment(), "TERM": "xterm", "LINES": "30"},
+        stdout=theirs,
+        stderr=theirs,
+        stdin=theirs,
+    )
+    os.close(theirs)
+    written = bytearray()
+    try:
+        while data := os.read(ours, 65536):
+            written += data
+    except OSError:  # Linux says so that nobody has the other end any more
+        pass
+    finally:
+        os.close(ours)
+    assert process.wait(20) == 0
+    return written.decode()
