@@ -80,7 +80,7 @@ def doctor(  # noqa: PLR0913 - an argument for each option
         screen.print_json(findings)
     else:
         rows = [(_mark(finding.level), finding.check, finding.found, finding.advice) for finding in findings]
-        screen.print_table(("", "Check", "Found", "What to do"), rows, nothing="")
+        screen.print_table(("", "Check", "Found~", "What to do~"), rows, nothing="")
     failed = [finding.check for finding in findings if finding.level is Level.FAIL]
     if failed:
         screen.fail(f"In the way of a good service: {', '.join(failed)}")

@@ -32,7 +32,7 @@ def ls(
     if as_json:
         screen.print_json(files)
         return
-    columns = ("ID", "Name", "Size>", "Type", "Uploaded", "Processing")
+    columns = ("ID", "Name~", "Size>", "Type~?", "Uploaded", "Processing?")
     nothing = "The trash is empty." if deleted else "No files yet. Send one: uploadstream put FILE"
     screen.print_table(columns, [_row_of_file(file) for file in files], nothing=nothing)
 
@@ -97,7 +97,7 @@ def uploads(
     if as_json:
         screen.print_json(found)
         return
-    columns = ("ID", "Name", "Received>", "Size>", "Over", "Begun", "Expires")
+    columns = ("ID", "Name~", "Received>", "Size>", "Over?", "Begun?", "Expires")
     screen.print_table(columns, [_row_of_upload(upload) for upload in found], nothing="No unfinished uploads.")
 
 
@@ -109,7 +109,7 @@ def audit(
     if as_json:
         screen.print_json(entries)
         return
-    columns = ("When", "What", "User", "Over", "From", "Details")
+    columns = ("When", "What", "User", "Over", "From", "Details~?")
     screen.print_table(columns, [_row_of_audit(entry) for entry in entries], nothing="Nothing happened to it.")
 
 

@@ -10,12 +10,16 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+NARROW: Final = 105
+FOLDED_WIDTH_MIN: Final = 8
 
 
 def console(*, on_stderr: bool = False) -> Console:
@@ -49,7 +53,11 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, nothing: str) -> None:
-    """The rows; `nothing` is said on a terminal if there are none. Columns that end with `>` are set to the right."""
+    """The rows; `nothing` is said on a terminal if there are none.
+
+    Behind a column's name, `>` sets it to the right, `~` gives it several lines where there is little room, and `?`
+    leaves it out on a narrow terminal.
+    """
     if not sys.stdout.isatty():
         for row in rows:
             typer.echo("\t".join(row))
@@ -60,18 +68,20 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, nothin
     from rich import box  # noqa: PLC0415 - as above
     from rich.table import Table  # noqa: PLC0415
 
+    terminal = console()
+    shown = [index for index, name in enumerate(columns) if "?" not in name or terminal.width >= NARROW]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for index, column in enumerate(columns):
-        is_number = column.endswith(">")
+    for name in (columns[index] for index in shown):
         table.add_column(
-            column.removesuffix(">"),
-            justify="right" if is_number else "left",
-            no_wrap=index == 0 or is_number,
+            name.rstrip(">~?"),
+            justify="right" if ">" in name else "left",
+            no_wrap="~" not in name,
+            min_width=FOLDED_WIDTH_MIN if "~" in name else None,
             overflow="fold",
         )
     for row in rows:
-        table.add_row(*row)
-    console().print(table)
+        table.add_row(*(row[index] for index in shown))
+    terminal.print(table)
 
 
 def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
@@ -84,4 +94,4 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
 
 def local_time(at: datetime | None) -> str:
     """A time as the user's clock shows it."""
-    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if at is not None else ""
+    return at.astimezone().strftime("%Y-%m-%d %H:%M") if at is not None else ""
