@@ -143,6 +143,24 @@ def test_the_last_of_several_members_counts() -> None:
     assert read_sent(chunk + pb.UploadFileRequest(chunk=b"second").SerializeToString()) == b"second"
 
 
+@pytest.mark.parametrize(
+    "inner",
+    [
+        b"",
+        b"\x15\x01\x00\x00\x00\x0a\x01a",  # the checksum first
+        b"\x0a\x01a\x0a\x01b",  # data twice
+        b"\x0a\x01a\x15\x01\x00\x00",  # half a checksum
+        b"\x0a\x09a",  # more data than there is
+        b"\x0a\x01a\x18\x80",  # an offset without an end
+        b"\x0a\x01a\x18" + varint(2**64 - 1),  # a negative offset
+    ],
+)
+def test_a_checked_chunk_of_another_form_is_left_to_protobuf(inner: bytes) -> None:
+    message = field(3, inner)
+
+    assert understood(message) == understood_by_protobuf(message)
+
+
 def test_a_chunk_of_many_megabytes_comes_as_it_is() -> None:
     data = bytes(20 * 2**20)
 

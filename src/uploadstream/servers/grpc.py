@@ -10,7 +10,7 @@ import errno
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import grpc
 import structlog
@@ -87,9 +87,7 @@ class Edge:
         """`call`, whose errors are said as gRPC says them."""
 
         async def guarded(request: Any, context: Any) -> Any:
-            task = asyncio.current_task()
-            if task is None:  # grpc.aio runs every call in a task of its own
-                raise RuntimeError
+            task = cast("asyncio.Task[Any]", asyncio.current_task())  # grpc.aio runs every call in a task of its own
             self._running.add(task)
             try:
                 return await self._answer(name, call, request, context)

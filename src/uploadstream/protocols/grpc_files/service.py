@@ -20,7 +20,8 @@ from uploadstream.proto.fileservice.v1 import file_service_pb2 as pb
 from uploadstream.protocols.grpc_files import messages
 from uploadstream.protocols.grpc_files.wire import write_chunk
 
-PIECE_SIZE: Final = 256 * KIB
+# Of the server's CPU, 256 KiB take a third more; 1 MiB a tenth less, for twice the memory of a slow reader.
+PIECE_SIZE: Final = 512 * KIB
 
 
 class FileService:
