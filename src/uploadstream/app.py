@@ -6,8 +6,9 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 
@@ -40,7 +41,8 @@ from uploadstream.protocols.tus import Tus
 from uploadstream.servers.grpc import GrpcServer, Socket, Tls
 from uploadstream.servers.http1 import HttpLimits
 from uploadstream.servers.http1_server import Certificate, HttpServer
-from uploadstream.servers.listening import listen, port_of
+from uploadstream.servers.listening import listen, port_of, reserve
+from uploadstream.servers.workers import supervise
 from uploadstream.settings import Settings
 
 __all__ = ["Listening", "SchemaTooNew", "Service", "fsck", "http_app", "serve", "serve_here", "service"]
@@ -48,6 +50,8 @@ __all__ = ["Listening", "SchemaTooNew", "Service", "fsck", "http_app", "serve", 
 SWEEP_SECONDS: Final = 60.0
 # Before the end of the grace time, bodies that are still coming are ended and what they brought is kept.
 CUT_SECONDS: Final = 5.0
+# A worker that has not ended so long after its grace time is killed.
+STOP_SECONDS: Final = 5.0
 
 log = structlog.get_logger()
 
@@ -164,16 +168,39 @@ async def drain(running: Service, http: HttpServer, rpc: GrpcServer, *, grace_se
 def serve(settings: Settings, *, ready: Callable[[Listening], None]) -> int:
     """Serve until SIGTERM or SIGINT; the exit status. OSError: a port cannot be had."""
     configure()
+    if settings.workers > 1:
+        return _serve_with_workers(settings, ready)
     asyncio.run(_serve_until_told(settings, ready))
     return 0
 
 
-async def _serve_until_told(settings: Settings, ready: Callable[[Listening], None]) -> None:
+def _serve_with_workers(settings: Settings, ready: Callable[[Listening], None]) -> int:
+    """Keep the ports, and processes that share them."""
+    with ExitStack() as kept:
+        http, rpc = (reserve(settings.host, port) for port in (settings.http_port, settings.grpc_port))
+        for one in [*http, *rpc]:
+            kept.enter_context(one)
+        where = Listening(port_of(http[0]), port_of(rpc[0]))
+        ports = {"http_port": where.http_port, "grpc_port": where.grpc_port}
+        work = partial(_work, settings.model_copy(update=ports))
+        stop_seconds = settings.drain_timeout.total_seconds() + STOP_SECONDS
+        return supervise(work, count=settings.workers, stop_seconds=stop_seconds, ready=lambda: ready(where))
+
+
+def _work(settings: Settings, ready: Callable[[], None]) -> None:
+    """What one worker does."""
+    configure()
+    asyncio.run(_serve_until_told(settings, lambda _: ready(), reuse_port=True))
+
+
+async def _serve_until_told(
+    settings: Settings, ready: Callable[[Listening], None], *, reuse_port: bool = False
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _told, stop)
-    await serve_here(settings, ready=ready, stop=stop)
+    await serve_here(settings, ready=ready, stop=stop, reuse_port=reuse_port)
 
 
 def _told(stop: asyncio.Event) -> None:

@@ -12,14 +12,37 @@ def listen(host: str, port: int, *, shared: bool = False) -> list[socket.socket]
 
     `shared`: other processes may listen there as well, if they say the same; the kernel spreads connections.
     """
+    options = [socket.SO_REUSEADDR, socket.SO_REUSEPORT] if shared else [socket.SO_REUSEADDR]
+    return _bind_all(host, port, options)
+
+
+def reserve(host: str, port: int) -> list[socket.socket]:
+    """Sockets that keep a port (0: any free one) for processes that share it; they take no connections. OSError.
+
+    A port that somebody else listens on is refused, even if they would share it.
+    """
+    if port:
+        for probe in listen(host, port):
+            probe.close()
+    # Without SO_REUSEADDR nobody else gets a port on which nobody listens yet; with it a port that was in use a moment
+    # ago is to be had. The first is for a port that the kernel chose, the second for one that is wanted.
+    return _bind_all(host, port, [socket.SO_REUSEADDR, socket.SO_REUSEPORT] if port else [socket.SO_REUSEPORT])
+
+
+def port_of(bound: socket.socket) -> int:
+    """The port that a socket is bound to."""
+    port: int = bound.getsockname()[1]
+    return port
+
+
+def _bind_all(host: str, port: int, options: list[int]) -> list[socket.socket]:
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
     bound: list[socket.socket] = []
     with ExitStack() as undo:
         for family, address in addresses:
-            place = (address[0], port, *address[2:])
             try:
-                one = _bind(family, place, shared=shared)
+                one = _bind(family, (address[0], port, *address[2:]), options)
             except OSError as error:
                 # a name may have an address of a family that this machine does not have
                 if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT} and len(addresses) > 1:
@@ -29,35 +52,16 @@ def listen(host: str, port: int, *, shared: bool = False) -> list[socket.socket]
             bound.append(one)
             port = port_of(one)
         if not bound:
-            raise OSError(errno.EADDRNOTAVAIL, f"no address of {host} is one of this machine")
+            raise OSError(errno.EADDRNOTAVAIL, f"cannot listen on {host}: no address of it is one of this machine")
         undo.pop_all()
     return bound
 
 
-def reserve(host: str, port: int) -> list[socket.socket]:
-    """Sockets that keep a port (0: any free one) for processes that share it; they take no connections. OSError.
-
-    A port that somebody else listens on is refused, even if they would share it.
-    """
-    alone = listen(host, port)
-    port = port_of(alone[0])
-    for one in alone:
-        one.close()
-    return listen(host, port, shared=True)
-
-
-def port_of(bound: socket.socket) -> int:
-    """The port that a socket is bound to."""
-    port: int = bound.getsockname()[1]
-    return port
-
-
-def _bind(family: int, address: tuple[str | int, ...], *, shared: bool) -> socket.socket:
+def _bind(family: int, address: tuple[str | int, ...], options: list[int]) -> socket.socket:
     one = socket.socket(family, socket.SOCK_STREAM)
     try:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        for option in options:
+            one.setsockopt(socket.SOL_SOCKET, option, 1)
         if family == socket.AF_INET6:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         one.bind(address)
