@@ -124,7 +124,7 @@ def test_a_name_of_any_language_is_kept(client: Client, film: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("protocol", ["grpc", "tus"])
 def test_a_user_of_any_language_has_its_own_files(server: RunningServer, film: Path, protocol: str) -> None:
-    with Client(address(server, protocol), user=f"Ольга {protocol}") as olga:
+    with Client(address(server, protocol), user=f"Ольга {protocol}", state_dir=film.parent / "state") as olga:
         file = olga.upload(film)
 
         assert [found.user_id for found in olga.list_files()] == [f"Ольга {protocol}"]
@@ -133,7 +133,7 @@ def test_a_user_of_any_language_has_its_own_files(server: RunningServer, film: P
 
 def test_an_upload_begun_over_one_protocol_ends_over_the_other(server: RunningServer, film: Path) -> None:
     digest = hashlib.sha256(DATA).hexdigest()
-    with Client(address(server, "grpc")) as client:
+    with Client(address(server, "grpc"), state_dir=film.parent / "state") as client:
         file = client.upload(film)
     with Client(address(server, "tus")) as other:
         back = other.download(file.file_id, film.parent / "back")

@@ -22,8 +22,8 @@ from uploadstream.client.transport import Block
 from uploadstream.core.digests import crc32c
 from uploadstream.proto.fileservice.v1 import file_service_pb2 as pb
 
-# A chunk waits for the flow control of a server that may wait for its disk; a minute without room is a dead peer.
-STALL_SECONDS: Final = 60.0
+# For a chunk to get through; chunks become small where that takes long (source.py).
+STALL_SECONDS: Final = 30.0
 # Between the last byte and the answer lie the server's fsync and its catalog. A dead peer is found by the pings.
 COMPLETION_SECONDS: Final = 300.0
 

@@ -43,12 +43,14 @@ _MESSAGE_LENGTH_MAX: Final = 500
 
 
 @contextmanager
-def translated(endpoint: Endpoint, *, stall_seconds: float) -> Generator[None]:
-    """Whatever httpx raises inside, as an UploadError."""
+def translated(endpoint: Endpoint, *, write_seconds: float, read_seconds: float) -> Generator[None]:
+    """Whatever httpx raises inside, as an UploadError; the seconds are those of its timeouts."""
     try:
         yield
-    except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
-        raise errors.timed_out(str(endpoint), seconds=stall_seconds) from error
+    except httpx.WriteTimeout as error:
+        raise errors.timed_out(str(endpoint), seconds=write_seconds) from error
+    except httpx.ReadTimeout as error:
+        raise errors.timed_out(str(endpoint), seconds=read_seconds) from error
     except httpx.TransportError as error:
         detail = str(error) or type(error).__name__
         raise errors.unreachable(str(endpoint), detail=detail, is_local=endpoint.is_local) from error

@@ -20,8 +20,10 @@ from uploadstream.client.values import AuditEntry, DeletionStats, FileInfo, Uplo
 from uploadstream.core.sizes import KIB
 
 CONNECT_SECONDS: Final = 10.0
-# Writing is in blocks, so a minute for one is a dead connection; an answer may wait for the server's disk.
-STALL_SECONDS: Final = 60.0
+# For a block or a piece to get through; blocks become small where that takes long (source.py).
+STALL_SECONDS: Final = 30.0
+# Between the last byte and the answer lie the server's fsync and its catalog.
+ANSWER_SECONDS: Final = 120.0
 
 _TUS: Final = {"Tus-Resumable": "1.0.0"}
 _PIECE_SIZE: Final = 512 * KIB
@@ -58,7 +60,7 @@ class HttpTransport:
             base_url=str(endpoint),
             headers=fields,
             params={"user_id": self._user} if self._user else {},
-            timeout=httpx.Timeout(STALL_SECONDS, connect=CONNECT_SECONDS, pool=None),
+            timeout=httpx.Timeout(connect=CONNECT_SECONDS, write=STALL_SECONDS, read=ANSWER_SECONDS, pool=None),
             limits=httpx.Limits(max_connections=None),
         )
 
@@ -104,8 +106,9 @@ class HttpTransport:
         """The bytes of a file from `start` on."""
         path = f"/api/v1/files/{_segment(file_id)}/content"
         fields = {"Range": f"bytes={start}-"} if start else {}
-        with translated(self._endpoint, stall_seconds=STALL_SECONDS):
-            async with self._http.stream("GET", path, headers=fields) as response:
+        timeout = httpx.Timeout(STALL_SECONDS, connect=CONNECT_SECONDS)
+        with translated(self._endpoint, write_seconds=STALL_SECONDS, read_seconds=STALL_SECONDS):
+            async with self._http.stream("GET", path, headers=fields, timeout=timeout) as response:
                 if response.is_error:
                     await response.aread()
                     raise error_of(response)
@@ -164,7 +167,7 @@ class HttpTransport:
         query: Mapping[str, str | int] | None = None,
         content: AsyncIterator[bytes] | None = None,
     ) -> httpx.Response:
-        with translated(self._endpoint, stall_seconds=STALL_SECONDS):
+        with translated(self._endpoint, write_seconds=STALL_SECONDS, read_seconds=ANSWER_SECONDS):
             response = await self._http.request(method, path, headers=fields, params=query, content=content)
         if not response.is_success:
             raise error_of(response)
