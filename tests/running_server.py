@@ -92,15 +92,27 @@ class RunningServer:
         """The process that was started; its group has the same number."""
         return self._process.pid
 
+    def workers(self) -> list[int]:
+        """The processes that it has started."""
+        try:
+            text = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii")
+        except OSError:
+            return []
+        return [int(word) for word in text.split()]
+
     def output(self) -> str:
         """Everything the server has printed so far, over all its restarts."""
         size = os.fstat(self._log.fileno()).st_size
         return os.pread(self._log.fileno(), size, 0).decode(errors="replace")
 
     def kill(self) -> None:
-        """End the whole group at once (SIGKILL), as a power cut would."""
+        """End all its processes at once (SIGKILL), as a power cut would."""
+        workers = self.workers()
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
+        for worker in workers:
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
         self._process.wait()
         self._wait_for_free_ports()
 

@@ -35,9 +35,10 @@ connection.recv(1)
 """
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with RunningServer(tmp_path_factory.mktemp("data"), environment={"UPLOADSTREAM_FSYNC": "never"}) as running:
+@pytest.fixture(scope="module", params=[1, 3], ids=["one process", "three workers"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    options = ["--workers", str(request.param), "--fsync", "never"]
+    with RunningServer(tmp_path_factory.mktemp("data"), options=options) as running:
         yield running
 
 
@@ -122,7 +123,7 @@ def test_a_client_cut_anywhere_is_continued_at_once(server: RunningServer, tus: 
         got = httpx.get(f"{server.http_url}/api/v1/files/{path.rpartition('/')[2]}/content").content
         lost += hashlib.sha256(got).digest() != hashlib.sha256(content).digest()
     assert lost == 0
-    print(f"seed {SEED}: {CUTS} cuts, longest wait in ms {dict(waits)}, {lost} lost")  # noqa: T201 - the figures of the run
+    print(f"seed {SEED}: {CUTS} cuts, longest wait in ms {dict(waits)}, {lost} lost")
 
 
 def test_two_hundred_idle_and_trickling_clients_do_not_slow_an_upload(server: RunningServer, tus: RawTus) -> None:

@@ -81,7 +81,7 @@ async def test_a_stream_cut_anywhere_is_continued_at_once(tmp_path: Path) -> Non
                 assert took < BLOCKED_SECONDS_MAX
                 waits[cut.value] = max(waits[cut.value], int(took * 1000))
                 assert await digest(http, created.upload_id) == hashlib.sha256(content).hexdigest()
-    print(f"seed {SEED}: {CUTS} cuts, longest wait in ms {dict(waits)}, 0 lost")  # noqa: T201 - the figures of the run
+    print(f"seed {SEED}: {CUTS} cuts, longest wait in ms {dict(waits)}, 0 lost")
 
 
 @pytest.mark.parametrize("cut", [Cut.RESET, Cut.END])

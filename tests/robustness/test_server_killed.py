@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import random
+import signal
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,11 +69,27 @@ async def listed(http: httpx.AsyncClient) -> dict[str, int]:
             return found
 
 
+async def kill_all(server: RunningServer, _: random.Random) -> None:
+    await asyncio.to_thread(server.restart)
+
+
+async def kill_one_worker(server: RunningServer, rng: random.Random) -> None:
+    with contextlib.suppress(ProcessLookupError, IndexError):
+        os.kill(rng.choice(server.workers()), signal.SIGKILL)
+
+
 @pytest.mark.timeout(900)
-async def test_nothing_acknowledged_is_lost_when_the_server_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("workers", "kills", "kill"),
+    [(1, KILLS, kill_all), (3, KILLS // 10, kill_all), (3, KILLS // 4, kill_one_worker)],
+    ids=["the server", "a server of three workers", "one worker of three"],
+)
+async def test_nothing_acknowledged_is_lost_when_processes_are_killed(
+    tmp_path: Path, workers: int, kills: int, kill: Callable[[RunningServer, random.Random], Awaitable[None]]
+) -> None:
     rng = random.Random(SEED)
     run = Run(rng)
-    with RunningServer(tmp_path, environment={"UPLOADSTREAM_FSYNC": "never"}) as server:
+    with RunningServer(tmp_path, options=["--workers", str(workers), "--fsync", "never"]) as server:
         options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 100)]
         async with (
             httpx.AsyncClient(base_url=server.http_url, timeout=60) as http,
@@ -79,9 +98,9 @@ async def test_nothing_acknowledged_is_lost_when_the_server_is_killed(tmp_path: 
         ):
             for number in range(AT_ONCE):
                 tasks.create_task(upload_on_and_on(run, http, channel, over_grpc=number % 2 == 0))
-            for _ in range(KILLS):
+            for _ in range(kills):
                 await asyncio.sleep(rng.uniform(0.01, 0.6))
-                await asyncio.to_thread(server.restart)
+                await kill(server, rng)
             run.stop = True
 
         async with httpx.AsyncClient(base_url=server.http_url, timeout=60) as http:
@@ -91,7 +110,10 @@ async def test_nothing_acknowledged_is_lost_when_the_server_is_killed(tmp_path: 
             assert set(run.finished) <= set(files)
             for file_id in set(files) - set(run.finished):  # completed, but the answer was lost
                 await digest(http, file_id)
-    print(f"seed {SEED}: {KILLS} kills, {run.cut} tries cut, {len(run.finished)} files finished, 0 lost")  # noqa: T201 - the figures of the run
+    print(
+        f"seed {SEED}: {kills} x {kill.__name__} of {workers}, {run.cut} tries cut,"
+        f" {len(run.finished)} files finished, 0 lost"
+    )
 
 
 def test_an_offset_below_an_acknowledged_one_is_noticed() -> None:
