@@ -14,7 +14,7 @@ import asyncio
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httptools
 import uvicorn
@@ -104,9 +104,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Receive through a pump from now on; uvicorn gets its line for a transport."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream's
-        self._pump = Pump(self, transport, self._shared.scratch[:READ_SIZE])
-        transport.set_protocol(self._pump)
+        stream = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+        self._pump = Pump(self, stream, self._shared.scratch[:READ_SIZE])
+        stream.set_protocol(self._pump)
         super().connection_made(self._pump.line)
         self._head_since = self.loop.time()
 
