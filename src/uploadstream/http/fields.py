@@ -26,6 +26,14 @@ def read_count(name: str, value: str | None) -> int | None:
     return int(value)
 
 
+def read_text(value: str) -> str:
+    """A field's text: UTF-8 if its bytes are that, else Latin-1 (RFC 9110, section 5.5), as ASGI servers hand it on."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
+
+
 def shown(value: str) -> str:
     """A client's text, short and printable, for a message."""
     return ascii(value if len(value) <= _SHOWN_MAX else value[:_SHOWN_MAX] + "…")

@@ -22,7 +22,7 @@ from uploadstream.core.stats import DeletionStats
 from uploadstream.engine.downloads import Downloads
 from uploadstream.engine.files import Files
 from uploadstream.engine.uploads import Uploads
-from uploadstream.http.fields import attachment, http_date
+from uploadstream.http.fields import attachment, http_date, read_text
 from uploadstream.http.problems import PROBLEM_JSON, fields_of, problem_of, status_of
 from uploadstream.http.ranges import read_range, write_range
 
@@ -180,7 +180,7 @@ def read_caller(
 ) -> Caller:
     """Who asks. BadField."""
     address = request.client.host if request.client else ""
-    return Caller(check_user(x_user_id or user_id), "http", address)
+    return Caller(check_user(read_text(x_user_id) or user_id), "http", address)
 
 
 Who = Annotated[Caller, Depends(read_caller)]
@@ -234,7 +234,7 @@ class Rest:
         return router
 
     async def list_files(
-        self, caller: Who, page_size: PageSize = 0, page_token: PageToken = "", deleted: bool = False
+        self, caller: Who, page_size: PageSize = 0, page_token: PageToken = "", *, deleted: bool = False
     ) -> FilesOut:
         """The user's files, the newest first; those in the trash with `deleted=true`."""
         page = await self._files.list(caller, deleted=deleted, page_size=page_size, page_token=page_token)

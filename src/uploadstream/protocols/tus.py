@@ -22,7 +22,7 @@ from uploadstream.core.errors import BadBodyType, BadField, ChecksumMismatch, Le
 from uploadstream.core.session import Declared, Session, State
 from uploadstream.engine.intake import Intake
 from uploadstream.engine.uploads import Uploaded, Uploads
-from uploadstream.http.fields import essence, http_date, read_count, shown
+from uploadstream.http.fields import essence, http_date, read_count, read_text, shown
 from uploadstream.http.pour import ClientGone, pour_body
 from uploadstream.http.problems import STATUS, fields_of, status_of
 
@@ -79,7 +79,7 @@ def read_metadata(value: str | None) -> dict[str, str]:
 
 def read_user(fields: Fields) -> str:
     """Who asks, by name; empty if nobody is named."""
-    return check_user(fields.get("x-user-id", ""))
+    return check_user(read_text(fields.get("x-user-id", "")))
 
 
 def read_creation(fields: Fields) -> Creation:
