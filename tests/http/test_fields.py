@@ -1,0 +1,115 @@
+"""Field values of HTTP are read strictly and written so that everybody reads them."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from email.message import Message
+from email.utils import parsedate_to_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uploadstream.core.errors import BadField
+from uploadstream.http.fields import COUNT_MAX, attachment, essence, http_date, read_count, read_text, shown
+
+
+@pytest.mark.parametrize(("text", "count"), [("0", 0), ("7", 7), ("007", 7), (str(2**63 - 1), 2**63 - 1)])
+def test_a_count_is_digits(text: str, count: int) -> None:
+    assert read_count("Upload-Length", text) == count
+
+
+def test_a_count_that_is_absent_is_none() -> None:
+    assert read_count("Upload-Length", None) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "-1", "+1", " 1", "1 ", "1.0", "1e3", "0x10", "1,2", "1_000", "\u0661", "\u00b2", str(2**63), "9" * 20],
+)
+def test_what_is_no_count_is_refused_and_shown(text: str) -> None:
+    with pytest.raises(BadField) as caught:
+        read_count("Upload-Length", text)
+
+    assert caught.value.field == "Upload-Length"
+    assert str(caught.value).endswith(f"must be a whole number from 0 to {COUNT_MAX}, is {text!a}")
+
+
+@given(st.text())
+def test_any_text_is_a_count_or_a_bad_field(text: str) -> None:
+    try:
+        count = read_count("x", text)
+    except BadField:
+        return
+    assert count == int(text)
+    assert text.isascii()
+    assert text.isdigit()
+
+
+@given(st.text())
+def test_a_clients_text_is_shown_short_and_printable(text: str) -> None:
+    assert shown(text).isascii()
+    assert shown(text).isprintable()
+    assert len(shown(text)) < 800
+
+
+@given(st.text(max_size=60))
+def test_text_in_a_field_is_utf_8(text: str) -> None:
+    try:
+        field = text.encode().decode("latin-1")  # as ASGI servers hand it on
+    except UnicodeEncodeError:  # half a surrogate pair is no text
+        return
+
+    assert read_text(field) == text
+
+
+@pytest.mark.parametrize("field", ["caf\xe9", "\xff\xfe", "\u5c71"])
+def test_text_in_a_field_that_is_not_utf_8_is_what_came(field: str) -> None:
+    assert read_text(field) == field
+
+
+def test_a_date_is_in_the_form_that_everybody_reads() -> None:
+    at = datetime(1994, 11, 6, 10, 49, 37, 999_999, tzinfo=timezone(timedelta(hours=2)))
+
+    assert http_date(at) == "Sun, 06 Nov 1994 08:49:37 GMT"
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_a_date_goes_round_to_the_second(at: datetime) -> None:
+    written = http_date(at)
+
+    assert written.endswith(" GMT")
+    if at.year >= 1000:  # the standard library takes a year of three digits for one of our time
+        assert parsedate_to_datetime(written) == at.replace(microsecond=0)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "expected"),
+    [
+        (None, ""),
+        ("", ""),
+        ("text/plain", "text/plain"),
+        ("Text/PLAIN ; charset=utf-8", "text/plain"),
+        (" application/offset+octet-stream;", "application/offset+octet-stream"),
+        (";charset=utf-8", ""),
+    ],
+)
+def test_the_essence_of_a_type_is_without_parameters(content_type: str | None, expected: str) -> None:
+    assert essence(content_type) == expected
+
+
+def test_a_plain_name_is_quoted() -> None:
+    assert attachment("report 2026-01_v2.pdf") == 'attachment; filename="report 2026-01_v2.pdf"'
+
+
+@given(st.text(min_size=1, max_size=60))
+def test_any_name_is_written_so_that_a_browser_reads_it_back(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return
+    field = attachment(name)
+
+    assert field.isascii()
+    assert field.isprintable()
+    message = Message()
+    message["Content-Disposition"] = field
+    assert message.get_filename() == name.strip()  # which is all the standard library does to it
