@@ -73,6 +73,17 @@ def test_put_sends_several_files_and_folders_at_once(cli: CommandLine, film: Pat
     assert [file["filename"] for file in files] == ["film.bin", *(f"{number}.bin" for number in range(5))]
 
 
+def test_put_of_a_folder_has_a_list_however_much_is_in_it(grpc_cli: CommandLine, film: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+
+    done = grpc_cli.run("put", "-r", folder)
+    assert (done.returncode, done.stderr) == (1, f"There is no file in {folder}; nothing is sent\n")
+
+    film.rename(folder / "film.bin")
+    assert len(json.loads(grpc_cli.succeed("put", "-r", folder, "--json"))) == 1
+
+
 def test_put_goes_on_with_the_others_when_one_fails(grpc_cli: CommandLine, film: Path, tmp_path: Path) -> None:
     (tmp_path / "a\nb").write_bytes(DATA)
 

@@ -59,14 +59,16 @@ def put(  # noqa: PLR0913 - an argument for each option
     After a cut, a restart of the server or the end of this program, the same command goes on from the last byte that
     the server holds.
     """
-    paths = list(_files_of(files, is_recursive=recursive))
-    if name and len(paths) != 1:
+    paths = list(dict.fromkeys(_files_of(files, is_recursive=recursive)))
+    if not paths:
+        raise UploadError(FILE_UNREADABLE, f"There is no file in {', '.join(map(str, files))}; nothing is sent")
+    if name and (len(files), len(paths)) != (1, 1):
         message = "goes with one file only"
         raise typer.BadParameter(message, param_hint="--name")
     client = client_of(server, user, api_key, state_dir=state_dir, patience_seconds=patience)
     size = sum(path.stat().st_size for path in paths)
     with board(files=len(paths), size=size, is_quiet=as_json) as shown:
-        batch = Batch(paths, shown, name=name or None, content_type=content_type)
+        batch = Batch(paths, shown, len(files) == 1 and paths == files, name or None, content_type)
         try:
             interrupt.run(batch.send(client, at_once=at_once))
         except KeyboardInterrupt:
@@ -76,10 +78,11 @@ def put(  # noqa: PLR0913 - an argument for each option
 
 @dataclass
 class Batch:
-    """Files on their way, and what became of them."""
+    """Files on their way, and what became of them. `is_one`: one file was named, and its id alone is the result."""
 
     paths: Sequence[Path]
     board: Board
+    is_one: bool
     name: str | None
     content_type: str | None
     sent: dict[Path, FileInfo] = field(default_factory=dict)
@@ -117,15 +120,15 @@ def _conclude(batch: Batch, *, as_json: bool) -> None:
     """Print the ids, say what failed, and end with the status for it."""
     sent = [batch.sent[path] for path in batch.paths if path in batch.sent]
     if as_json:
-        if sent or len(batch.paths) > 1:
-            screen.print_json(sent[0] if len(batch.paths) == 1 else sent)
+        if sent or not batch.is_one:
+            screen.print_json(sent[0] if batch.is_one else sent)
     else:
         for path in batch.paths:
             if path in batch.sent:
                 file_id = batch.sent[path].file_id
-                typer.echo(file_id if len(batch.paths) == 1 else f"{file_id}  {path}")
+                typer.echo(file_id if batch.is_one else f"{file_id}  {path}")
     for path, error in batch.failed.items():
-        screen.fail(error.message if len(batch.paths) == 1 else f"{path}: {error.message}")
+        screen.fail(error.message if batch.is_one else f"{path}: {error.message}")
     if batch.was_interrupted:
         screen.fail("Interrupted. The same command continues where it was.")
         raise typer.Exit(interrupt.INTERRUPTED)
