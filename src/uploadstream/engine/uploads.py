@@ -57,9 +57,13 @@ class Uploads:
         self._files = files
         self._receiver = receiver
 
-    async def create(self, declared: Declared, caller: Caller) -> Uploaded:
-        """Begin an upload that can be resumed; one of 0 bytes is complete at once. BadInput, StorageFull."""
+    async def create(self, declared: Declared, caller: Caller, *, count: int = 0) -> Uploaded:
+        """Begin an upload that can be resumed; one of 0 bytes is complete at once. BadInput, StorageFull.
+
+        `count`: how many bytes will be appended next, if that is known; what they do not fit in is not begun.
+        """
         session = await self._begin(declared, caller)
+        session.check_append(at=0, count=count)
         if session.is_full:
             file = await self._receiver.publish(session, caller, Received.nothing())
             return Uploaded(_complete(file, self.limits), file)

@@ -44,10 +44,11 @@ Methods = Mapping[str, Callable[[Request], Awaitable[Response]]]
 
 @dataclass(frozen=True, slots=True)
 class Creation:
-    """What a POST asks for."""
+    """What a POST asks for; `count`: how many bytes it brings, if that is known."""
 
     declared: Declared
     has_body: bool
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def read_creation(fields: Fields) -> Creation:
     has_body = bool(count) or "transfer-encoding" in fields
     if has_body and essence(fields.get("content-type")) != CHUNK_TYPE:
         raise BadBodyType(field="Content-Type", problem=f"must be {CHUNK_TYPE} for a body")
-    return Creation(declared, has_body)
+    return Creation(declared, has_body, count or 0)
 
 
 def read_patch(fields: Fields) -> Patch:
@@ -210,7 +211,7 @@ class Tus:
         """Create an upload (T12 to T15), with its first bytes if there are any (T18)."""
         creation = read_creation(request.headers)
         caller = caller_of(request, creation.declared.user_id)
-        uploaded = await self._uploads.create(creation.declared, caller)
+        uploaded = await self._uploads.create(creation.declared, caller, count=creation.count)
         if creation.has_body:
             uploaded = await self._uploads.append(uploaded.session.id, caller, into(request), at=0)
         fields = {"Location": f"{self._path}/{uploaded.session.id}", **self._offset(uploaded)}
