@@ -5,9 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
-from uploadstream.cli import board, screen
+from uploadstream.cli import course, lines, screen
 from uploadstream.cli.bars import BarBoard
-from uploadstream.cli.board import LineBoard, duration
+from uploadstream.cli.course import duration
+from uploadstream.cli.lines import LineBoard
 from uploadstream.client.errors import UploadError, unreachable
 from uploadstream.client.values import Progress, Step
 
@@ -28,12 +29,13 @@ class Time:
 @pytest.fixture
 def time(monkeypatch: pytest.MonkeyPatch) -> Time:
     clock = Time()
-    monkeypatch.setattr(board, "time", clock)
+    monkeypatch.setattr(course, "time", clock)
+    monkeypatch.setattr(lines, "time", clock)
     return clock
 
 
 @pytest.fixture
-def lines(time: Time, capsys: pytest.CaptureFixture[str]) -> LineBoard:
+def board(time: Time, capsys: pytest.CaptureFixture[str]) -> LineBoard:
     return LineBoard(is_quiet=False)
 
 
@@ -42,9 +44,9 @@ def at(step: Step, mebibytes: int, *, error: UploadError | None = None) -> Progr
 
 
 def test_lines_come_once_a_second_and_once_a_tenth_at_most(
-    lines: LineBoard, time: Time, capsys: pytest.CaptureFixture[str]
+    board: LineBoard, time: Time, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = lines.transfer("film.mp4")
+    report = board.transfer("film.mp4")
     report(at(Step.STARTED, 0))
 
     for mebibytes in range(1, 101):
@@ -63,9 +65,9 @@ def test_lines_come_once_a_second_and_once_a_tenth_at_most(
 
 
 def test_a_resumed_transfer_says_where_and_what_was_left(
-    lines: LineBoard, time: Time, capsys: pytest.CaptureFixture[str]
+    board: LineBoard, time: Time, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = lines.transfer("film.mp4")
+    report = board.transfer("film.mp4")
     report(at(Step.RESUMED, 57))
     time.now += 4
     report(at(Step.FINISHED, 100))
@@ -77,9 +79,9 @@ def test_a_resumed_transfer_says_where_and_what_was_left(
 
 
 def test_a_cut_is_said_once_however_often_it_is_tried(
-    lines: LineBoard, time: Time, capsys: pytest.CaptureFixture[str]
+    board: LineBoard, time: Time, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = lines.transfer("film.mp4")
+    report = board.transfer("film.mp4")
     away = unreachable("grpc://127.0.0.1:1", detail="", is_local=True)
     report(at(Step.STARTED, 0))
     for _ in range(5):
@@ -89,17 +91,17 @@ def test_a_cut_is_said_once_however_often_it_is_tried(
 
 
 def test_a_server_that_refuses_for_now_is_quoted(
-    lines: LineBoard, time: Time, capsys: pytest.CaptureFixture[str]
+    board: LineBoard, time: Time, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = lines.transfer("film.mp4")
+    report = board.transfer("film.mp4")
     report(at(Step.STARTED, 0))
     report(at(Step.WAITING, 0, error=UploadError("RATE", "Rate limit: 60 uploads a minute", is_passing=True)))
 
     assert capsys.readouterr().err == "film.mp4: Rate limit: 60 uploads a minute; trying again\n"
 
 
-def test_a_transfer_that_was_complete_says_so(lines: LineBoard, time: Time, capsys: pytest.CaptureFixture[str]) -> None:
-    lines.transfer("film.mp4")(at(Step.FINISHED, 100))
+def test_a_transfer_that_was_complete_says_so(board: LineBoard, time: Time, capsys: pytest.CaptureFixture[str]) -> None:
+    board.transfer("film.mp4")(at(Step.FINISHED, 100))
 
     assert capsys.readouterr().err == "film.mp4: all 100 MiB were there already, verified\n"
 

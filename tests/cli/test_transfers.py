@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,17 +32,23 @@ def large(tmp_path: Path) -> Path:
     return path
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def received(cli: CommandLine) -> int:
     """Bytes that the server holds of the user's one upload; 0 if there is none."""
     uploads = json.loads(cli.succeed("uploads", "--json"))
     return int(uploads[0]["offset"]) if uploads else 0
+
+
+def stopped_in_the_middle(cli: CommandLine, process: "subprocess.Popen[str]") -> int:
+    """Let an upload go on until the server holds some of it, and stop the sender there; how much it holds."""
+    while not list(cli.folder.glob("state/*.json")):
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(signal.SIGSTOP)
+    while not (held := received(cli)):
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.02)
+        process.send_signal(signal.SIGSTOP)
+    return held
 
 
 def test_put_prints_the_id_and_nothing_else_on_stdout(cli: CommandLine, film: Path) -> None:
@@ -125,14 +130,12 @@ def test_put_of_a_type_that_it_is_not_is_refused_in_one_line(cli: CommandLine, t
 
 def test_put_that_was_killed_is_continued_by_the_same_command(cli: CommandLine, large: Path) -> None:
     first = cli.start("put", large)
-    wait_until(lambda: received(cli) > 1_000_000 or first.poll() is not None)
+    stopped_in_the_middle(cli, first)
     first.kill()
     first.communicate()
-    held = received(cli)
 
     done = cli.run("put", large)
 
-    assert held > 0
     assert "large.bin resumes at " in done.stderr
     assert ": the last " in done.stderr
     assert cli.succeed("uploads") == ""
@@ -141,8 +144,9 @@ def test_put_that_was_killed_is_continued_by_the_same_command(cli: CommandLine, 
 
 def test_put_that_is_interrupted_says_how_to_go_on(cli: CommandLine, large: Path) -> None:
     first = cli.start("put", large)
-    wait_until(lambda: received(cli) > 1_000_000 or first.poll() is not None)
+    stopped_in_the_middle(cli, first)
     first.send_signal(signal.SIGINT)
+    first.send_signal(signal.SIGCONT)
     first.send_signal(signal.SIGINT)
     printed, said = first.communicate(timeout=20)
 

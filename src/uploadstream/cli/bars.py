@@ -13,7 +13,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from uploadstream.cli import screen
-from uploadstream.cli.board import Course, Report, duration, rate
+from uploadstream.cli.course import Course, Report, duration, rate
 from uploadstream.client.values import Progress, Step
 from uploadstream.core.sizes import iec
 

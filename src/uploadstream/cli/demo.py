@@ -16,7 +16,8 @@ from typing import Annotated, Final
 import typer
 
 from uploadstream.cli import interrupt, screen
-from uploadstream.cli.board import Board, Report, board, duration, percent
+from uploadstream.cli.board import Board, board
+from uploadstream.cli.course import Report, duration, percent
 from uploadstream.cli.private_server import HOST, PrivateServer
 from uploadstream.client.errors import CHECKSUM_MISMATCH, FILE_UNWRITABLE, INCOMPLETE, UploadError
 from uploadstream.client.values import Progress, Step
