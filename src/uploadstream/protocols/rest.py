@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Respons
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 
 from uploadstream.core.access import Caller, check_user
 from uploadstream.core.digests import spelled
@@ -203,6 +204,15 @@ async def misunderstood(request: Request, error: Exception) -> Response:
     return await refused(request, BadField(field=str(first["loc"][-1]), problem=str(first["msg"])))
 
 
+async def unserved(_: Request, error: Exception) -> Response:
+    """What no endpoint serves, as a problem that has no type of its own (RFC 9457, section 4.2.1)."""
+    if not isinstance(error, HTTPException):
+        raise error
+    title = HTTPStatus(error.status_code).phrase
+    problem = {"type": "about:blank", "title": title, "status": error.status_code, "detail": error.detail}
+    return JSONResponse(problem, error.status_code, error.headers, PROBLEM_JSON)
+
+
 class Rest:
     """The API's endpoints."""
 
@@ -216,6 +226,7 @@ class Rest:
         app = FastAPI(title=title, version=version, redoc_url=None)
         app.add_exception_handler(Refusal, refused)
         app.add_exception_handler(RequestValidationError, misunderstood)
+        app.add_exception_handler(HTTPException, unserved)
         app.include_router(self._router())
         return app
 
