@@ -1,0 +1,444 @@
+"""The REST API on a real engine in memory."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import Request
+
+from tests.engine.world import ANN, World, body, declared, memory_world
+from tests.protocols.asgi import client_of
+from uploadstream.core.errors import CatalogUnavailable
+from uploadstream.core.files import Action, Audit, File, ProcessingStatus
+from uploadstream.core.session import Declared, Session
+from uploadstream.core.stats import DeletionStats
+from uploadstream.protocols.rest import (
+    PIECE_SIZE,
+    Rest,
+    misunderstood,
+    refused,
+    unserved,
+    write_audit,
+    write_content,
+    write_file,
+    write_stats,
+    write_upload,
+)
+
+SENT = bytes(range(256)) * 4
+UNKNOWN = "5f0c1a2b-0000-4000-8000-00000000000a"
+AS_ANN = {"X-User-Id": "ann"}
+AS_BOB = {"X-User-Id": "bob"}
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+FILE = File(UNKNOWN, "ann", "a.txt", 3, "text/csv", "text/plain", 0x1A2B, NOON, "tus", "", "ab" * 32, NOON)
+
+
+@pytest.fixture
+async def world() -> World:
+    return memory_world()
+
+
+@pytest.fixture
+async def app(world: World) -> FastAPI:
+    engine = world.engine
+    return Rest(engine.files, engine.uploads, engine.downloads).app(title="UploadStream", version="1.2.3")
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(app) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def file(world: World) -> File:
+    return await stored(world)
+
+
+async def stored(world: World, *, name: str = "a.bin", content_type: str = "") -> File:
+    what = declared(len(SENT), name=name, content_type=content_type)
+    return await world.engine.uploads.store_whole(what, ANN, body(SENT))
+
+
+def assert_problem(answer: httpx.Response, status: int, kind: str) -> None:
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    problem = answer.json()
+    assert (problem["type"], problem["status"]) == (f"urn:uploadstream:{kind}", status)
+    assert problem["title"]
+    assert problem["detail"]
+
+
+# Files
+
+
+async def test_a_file_is_described(client: httpx.AsyncClient, file: File) -> None:
+    answer = await client.get(f"/api/v1/files/{file.id}")
+
+    assert answer.status_code == HTTPStatus.OK
+    assert answer.json() == {
+        "file_id": file.id,
+        "user_id": "ann",
+        "filename": "a.bin",
+        "size": 1024,
+        "content_type": file.content_type,
+        "crc32c": f"{file.crc32c:08x}",
+        "sha256": None,
+        "uploaded_at": file.uploaded_at.isoformat().replace("+00:00", "Z"),
+        "deleted_at": None,
+        "processing_status": "PENDING",
+        "processing_result": None,
+    }
+
+
+@pytest.mark.parametrize("file_id", [UNKNOWN, "nonsense", UNKNOWN.upper(), "x" * 5000])
+@pytest.mark.parametrize(
+    ("method", "tail"),
+    [("GET", ""), ("DELETE", ""), ("POST", "/restore"), ("GET", "/audit"), ("GET", "/content")],
+)
+async def test_an_unknown_file_is_404(client: httpx.AsyncClient, method: str, tail: str, file_id: str) -> None:
+    answer = await client.request(method, f"/api/v1/files/{file_id}{tail}")
+
+    assert_problem(answer, HTTPStatus.NOT_FOUND, "not-found")
+
+
+@pytest.mark.parametrize(
+    ("method", "tail"),
+    [("GET", ""), ("DELETE", ""), ("POST", "/restore"), ("GET", "/audit"), ("GET", "/content"), ("HEAD", "/content")],
+)
+async def test_another_users_file_is_as_unknown(client: httpx.AsyncClient, file: File, method: str, tail: str) -> None:
+    for who in ({"headers": AS_BOB}, {"params": {"user_id": "bob"}}):
+        answer = await client.request(method, f"/api/v1/files/{file.id}{tail}", **who)  # type: ignore[arg-type]
+        assert answer.status_code == HTTPStatus.NOT_FOUND
+
+
+async def test_files_are_listed_newest_first_a_page_at_a_time(client: httpx.AsyncClient, world: World) -> None:
+    for number in range(5):
+        world.clock.ahead = timedelta(seconds=number)
+        await stored(world, name=str(number))
+
+    names: list[str] = []
+    token = ""
+    while True:
+        page = (await client.get("/api/v1/files", params={"page_size": 2, "page_token": token}, headers=AS_ANN)).json()
+        names += [row["filename"] for row in page["files"]]
+        if not (token := page["next_page_token"]):
+            break
+
+    assert names == ["4", "3", "2", "1", "0"]
+
+
+async def test_a_listing_without_a_user_is_of_anonymous(client: httpx.AsyncClient, file: File) -> None:
+    assert (await client.get("/api/v1/files")).json() == {"files": [], "next_page_token": ""}
+    named = (await client.get("/api/v1/files", params={"user_id": "ann"})).json()
+    assert [row["file_id"] for row in named["files"]] == [file.id]
+
+
+async def test_a_deleted_file_is_in_the_trash_until_it_is_restored(client: httpx.AsyncClient, file: File) -> None:
+    path = f"/api/v1/files/{file.id}"
+
+    deleted = await client.delete(path, headers=AS_ANN)
+    again = await client.delete(path, headers=AS_ANN)
+    trash = (await client.get("/api/v1/files", params={"deleted": "true"}, headers=AS_ANN)).json()["files"]
+    gone = await client.get(path)
+    restored = await client.post(f"{path}/restore", headers=AS_ANN)
+    back = await client.get(path)
+
+    assert deleted.status_code == HTTPStatus.NO_CONTENT
+    assert_problem(again, HTTPStatus.GONE, "gone")
+    assert_problem(gone, HTTPStatus.GONE, "gone")
+    assert [row["file_id"] for row in trash] == [file.id]
+    assert trash[0]["deleted_at"] is not None
+    assert (restored.status_code, restored.json()) == (HTTPStatus.OK, back.json())
+
+
+async def test_the_trail_of_a_file_is_told(client: httpx.AsyncClient, file: File) -> None:
+    await client.delete(f"/api/v1/files/{file.id}", headers=AS_ANN)
+
+    rows = (await client.get(f"/api/v1/files/{file.id}/audit")).json()["audit"]
+    first = (await client.get(f"/api/v1/files/{file.id}/audit", params={"page_size": 1})).json()
+
+    assert [(row["action"], row["user_id"], row["protocol"]) for row in rows] == [
+        ("complete", "ann", "test"),
+        ("delete", "ann", "http"),
+    ]
+    assert first["audit"] == rows[:1]
+    assert first["next_page_token"]
+
+
+async def test_open_uploads_are_listed(client: httpx.AsyncClient, world: World) -> None:
+    session = (await world.engine.uploads.create(declared(10), ANN)).session
+    await world.engine.uploads.append(session.id, ANN, body(b"abc"))
+
+    page = (await client.get("/api/v1/uploads", headers=AS_ANN)).json()
+
+    (row,) = page["uploads"]
+    expires = datetime.fromisoformat(row.pop("expires_at"))
+    created = datetime.fromisoformat(row.pop("created_at"))
+    assert row == {
+        "upload_id": session.id,
+        "user_id": "ann",
+        "filename": "a.bin",
+        "size": 10,
+        "offset": 3,
+        "protocol": "test",
+    }
+    assert created == session.created_at
+    assert expires > created + timedelta(hours=23)
+
+
+async def test_deletions_are_counted(client: httpx.AsyncClient, world: World, file: File) -> None:
+    await stored(world)
+    await client.delete(f"/api/v1/files/{file.id}", headers=AS_ANN)
+
+    stats = (await client.get("/api/v1/stats/deletions", headers=AS_ANN)).json()
+
+    assert (stats["deleted"], stats["restored"], stats["restored_share"]) == (1, 0, 0.0)
+    assert stats["by_type"] == {file.content_type: 1}
+
+
+# Content
+
+
+async def test_a_files_bytes_are_served_as_a_download(client: httpx.AsyncClient, file: File) -> None:
+    answer = await client.get(f"/api/v1/files/{file.id}/content")
+
+    assert answer.status_code == HTTPStatus.OK
+    assert answer.content == SENT
+    assert answer.headers["Content-Length"] == "1024"
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    assert answer.headers["ETag"] == f'"{file.id}"'
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="a.bin"'
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "Last-Modified" in answer.headers
+
+
+async def test_a_type_is_served_as_it_was_declared_to_the_letter(client: httpx.AsyncClient, world: World) -> None:
+    text = await world.engine.uploads.store_whole(declared(3, content_type="text/plain"), ANN, body(b"abc"))
+
+    answer = await client.get(f"/api/v1/files/{text.id}/content")
+
+    assert answer.headers["Content-Type"] == "text/plain"
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "stop"), [("bytes=0-0", 0, 1), ("bytes=100-199", 100, 200), ("bytes=-24", 1000, 1024)]
+)
+async def test_a_range_of_a_file_is_served(
+    client: httpx.AsyncClient, file: File, asked: str, start: int, stop: int
+) -> None:
+    answer = await client.get(f"/api/v1/files/{file.id}/content", headers={"Range": asked})
+
+    assert answer.status_code == HTTPStatus.PARTIAL_CONTENT
+    assert answer.content == SENT[start:stop]
+    assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/1024"
+    assert answer.headers["Content-Length"] == str(stop - start)
+
+
+async def test_a_range_that_is_not_there_is_416_and_says_the_size(client: httpx.AsyncClient, file: File) -> None:
+    answer = await client.get(f"/api/v1/files/{file.id}/content", headers={"Range": "bytes=1024-"})
+
+    assert_problem(answer, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "range-not-satisfiable")
+    assert answer.headers["Content-Range"] == "bytes */1024"
+
+
+@pytest.mark.parametrize("fields", [{}, {"Range": "bytes=100-199"}, {"Range": "nonsense"}])
+async def test_head_says_what_get_would(client: httpx.AsyncClient, file: File, fields: dict[str, str]) -> None:
+    path = f"/api/v1/files/{file.id}/content"
+
+    head, get = await client.head(path, headers=fields), await client.get(path, headers=fields)
+
+    assert (head.status_code, head.headers) == (get.status_code, get.headers)
+    assert head.content == b""
+
+
+async def test_a_file_larger_than_a_piece_is_served_whole(client: httpx.AsyncClient, world: World) -> None:
+    sent = bytes(3 * PIECE_SIZE + 1)
+    large = await world.engine.uploads.store_whole(declared(len(sent)), ANN, body(sent))
+
+    assert (await client.get(f"/api/v1/files/{large.id}/content")).content == sent
+
+
+async def test_an_empty_file_is_served(client: httpx.AsyncClient, world: World) -> None:
+    empty = (await world.engine.uploads.create(declared(0), ANN)).file
+    assert empty is not None
+
+    answer = await client.get(f"/api/v1/files/{empty.id}/content")
+
+    assert (answer.status_code, answer.content, answer.headers["Content-Length"]) == (HTTPStatus.OK, b"", "0")
+
+
+# Refusals
+
+
+@pytest.mark.parametrize("path", ["/api/v1/files", "/api/v1/uploads", f"/api/v1/files/{UNKNOWN}/audit"])
+@pytest.mark.parametrize(
+    "params", [{"page_size": "-1"}, {"page_size": "ten"}, {"page_size": "1.5"}, {"page_token": "nonsense"}]
+)
+async def test_a_page_that_cannot_be_is_400(client: httpx.AsyncClient, path: str, params: dict[str, str]) -> None:
+    answer = await client.get(path, params=params)
+
+    assert_problem(answer, HTTPStatus.BAD_REQUEST, "bad-field")
+    assert answer.json()["field"] == next(iter(params))
+
+
+async def test_a_user_that_cannot_be_is_400(client: httpx.AsyncClient) -> None:
+    for who in ({"headers": {"X-User-Id": "x" * 129}}, {"params": {"user_id": "a\nb"}}):
+        answer = await client.get("/api/v1/files", **who)  # type: ignore[arg-type]
+        assert_problem(answer, HTTPStatus.BAD_REQUEST, "bad-field")
+
+
+async def test_a_user_may_have_any_letters_in_a_field_or_a_link(client: httpx.AsyncClient, world: World) -> None:
+    session = (await world.engine.uploads.create(declared(10, user_id="太郎"), ANN)).session
+
+    by_field = await client.get("/api/v1/uploads", headers={b"X-User-Id": "太郎".encode()})
+    by_link = await client.get("/api/v1/uploads", params={"user_id": "太郎"})
+
+    assert by_field.json() == by_link.json()
+    assert by_link.json()["uploads"][0]["upload_id"] == session.id
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/v1/nonsense", HTTPStatus.NOT_FOUND),
+        ("GET", "/nonsense", HTTPStatus.NOT_FOUND),
+        ("GET", "/api/v1/files/%2e%2e%2fetc", HTTPStatus.NOT_FOUND),
+        ("PUT", "/api/v1/files", HTTPStatus.METHOD_NOT_ALLOWED),
+    ],
+)
+async def test_what_is_not_there_is_a_problem_too(
+    client: httpx.AsyncClient, method: str, path: str, status: int
+) -> None:
+    answer = await client.request(method, path)
+
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert (answer.json()["type"], answer.json()["status"]) == ("about:blank", status)
+    assert ("Allow" in answer.headers) == (status == HTTPStatus.METHOD_NOT_ALLOWED)
+
+
+async def test_a_catalog_that_is_away_is_503_and_says_when_to_come_back(
+    client: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise CatalogUnavailable
+
+    monkeypatch.setattr(world.catalog, "files", away)
+
+    answer = await client.get("/api/v1/files")
+
+    assert_problem(answer, HTTPStatus.SERVICE_UNAVAILABLE, "catalog-unavailable")
+    assert answer.headers["Retry-After"].isdigit()
+
+
+@given(
+    params=st.dictionaries(
+        st.sampled_from(["page_size", "page_token", "deleted", "user_id"]),
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.integers(-(2**70), 2**70).map(str),
+    ),
+    asked=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30),
+    path=st.sampled_from(["", f"/{UNKNOWN}/audit", f"/{UNKNOWN}/content", "/FILE/content", "/FILE/audit"]),
+)
+async def test_whatever_is_asked_is_answered_or_refused(params: dict[str, str], asked: str, path: str) -> None:
+    engine = memory_world().engine
+    file = await engine.uploads.store_whole(declared(len(SENT)), ANN, body(SENT))
+    app = Rest(engine.files, engine.uploads, engine.downloads).app(title="t", version="0")
+
+    async with client_of(app) as client:
+        answer = await client.get(
+            f"/api/v1/files{path.replace('FILE', file.id)}", params=params, headers={"Range": asked}
+        )
+
+    assert 200 <= answer.status_code < 500
+    if answer.status_code >= 400:
+        assert answer.json()["status"] == answer.status_code
+
+
+async def test_an_error_that_is_no_refusal_is_not_explained_away() -> None:
+    request = Request({"type": "http"})
+    for handler in (refused, misunderstood, unserved):
+        with pytest.raises(ZeroDivisionError):
+            await handler(request, ZeroDivisionError())
+
+
+# Documentation, and values
+
+
+async def test_the_api_documents_itself(client: httpx.AsyncClient) -> None:
+    schema = (await client.get("/openapi.json")).json()
+
+    assert (schema["info"]["title"], schema["info"]["version"]) == ("UploadStream", "1.2.3")
+    assert {
+        "/api/v1/files",
+        "/api/v1/files/{file_id}",
+        "/api/v1/files/{file_id}/content",
+        "/api/v1/files/{file_id}/restore",
+        "/api/v1/files/{file_id}/audit",
+        "/api/v1/uploads",
+        "/api/v1/stats/deletions",
+    } <= set(schema["paths"])
+    assert (await client.get("/docs")).status_code == HTTPStatus.OK
+
+
+def test_a_file_is_written_as_the_contract_has_it() -> None:
+    written = json.loads(write_file(FILE).model_dump_json())
+
+    assert list(written) == [
+        *("file_id", "user_id", "filename", "size", "content_type", "crc32c", "sha256", "uploaded_at"),
+        *("deleted_at", "processing_status", "processing_result"),
+    ]
+    assert (written["crc32c"], written["sha256"], written["content_type"]) == ("00001a2b", "ab" * 32, "text/csv")
+    assert written["uploaded_at"] == written["deleted_at"] == "2026-01-02T12:00:00Z"
+    assert {write_file(FILE).processing_status} <= {status.name for status in ProcessingStatus}
+
+
+def test_an_upload_is_written_as_the_contract_has_it() -> None:
+    session = Session(UNKNOWN, Declared("ann", "a", "", None), 10, "tus", NOON, NOON, offset=3)
+
+    assert json.loads(write_upload(session, NOON).model_dump_json()) == {
+        "upload_id": UNKNOWN,
+        "user_id": "ann",
+        "filename": "a",
+        "size": None,
+        "offset": 3,
+        "protocol": "tus",
+        "created_at": "2026-01-02T12:00:00Z",
+        "expires_at": "2026-01-02T12:00:00Z",
+    }
+
+
+def test_a_row_of_the_trail_and_the_analytics_are_written() -> None:
+    entry = Audit(UNKNOWN, Action.DELETE, "ann", NOON, "http", "192.0.2.1", {"why": "old"})
+
+    assert write_audit(entry).model_dump() == {
+        "file_id": UNKNOWN,
+        "action": "delete",
+        "user_id": "ann",
+        "at": NOON,
+        "protocol": "http",
+        "address": "192.0.2.1",
+        "details": {"why": "old"},
+    }
+    assert write_stats(DeletionStats(2, 1, {"2026-01-02": 2}, {"a/b": 2}, 1.5, 2.0)).model_dump() == {
+        "deleted": 2,
+        "restored": 1,
+        "restored_share": 0.5,
+        "by_day": {"2026-01-02": 2},
+        "by_type": {"a/b": 2},
+        "age_seconds_mean": 1.5,
+        "age_seconds_max": 2.0,
+    }
+
+
+def test_a_download_names_its_file_in_any_letters() -> None:
+    fields = write_content(File(UNKNOWN, "ann", "山.txt", 3, "", "text/plain", 0, NOON, "tus"))
+
+    assert fields["Content-Disposition"] == "attachment; filename*=UTF-8''%E5%B1%B1.txt"
+    assert fields["Last-Modified"] == "Fri, 02 Jan 2026 12:00:00 GMT"
