@@ -381,7 +381,7 @@ async def test_a_wish_for_another_protocol_is_not_granted_and_the_body_is_read(m
     assert [one.intake.content for one in app.poured] == [b"body", b"chunks", b"next"]
 
 
-async def test_nothing_of_a_body_is_read_before_somebody_asks_for_it() -> None:
+async def test_little_of_a_body_is_read_before_somebody_asks_for_it() -> None:
     asked = asyncio.Event()
 
     async def late(scope: Scope, receive: Receive, intake: FakeIntake) -> None:
@@ -403,3 +403,57 @@ async def test_nothing_of_a_body_is_read_before_somebody_asks_for_it() -> None:
     assert not was_sent
     assert answer.status == 200
     assert app.poured[0].intake.content == body
+
+
+async def test_a_body_that_is_received_slowly_stays_with_the_client() -> None:
+    received = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, intake: FakeIntake) -> None:
+        await receive()
+        received.set()
+        await asyncio.Event().wait()
+
+    async with serving(PouringApp(slow)) as running:
+        client = await running.connect()
+        sending = asyncio.create_task(client.send(sized(content(MUCH))))
+        await received.wait()
+        await asyncio.sleep(0.3)
+
+        assert not sending.done()
+        sending.cancel()
+
+
+async def test_what_is_left_of_a_refused_body_is_not_received_either() -> None:
+    async def pour_and_look(scope: Scope, receive: Receive, intake: FakeIntake) -> None:
+        with suppress(ValueError):
+            await pour_body(scope, receive, intake)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.2):
+                intake.content += (await receive())["body"]
+
+    app = PouringApp.into(pour_and_look, refuse_after=0)
+    async with serving(app) as running:
+        client = await running.connect()
+
+        await client.send(chunked(content(4 * BUFFER_SIZE)))
+        answer = await client.answer()
+
+    assert (answer.body, answer.fields["connection"]) == (b"/ 0", "close")
+
+
+async def test_everybody_who_is_to_be_answered_learns_that_the_client_has_gone() -> None:
+    learned = asyncio.Event()
+
+    async def patient(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        learned.set()
+
+    async with serving(patient) as running:
+        client = await running.connect()
+        await client.send(sized(b"", "/1") + sized(b"", "/2"))
+        await asyncio.sleep(0.05)
+        client.reset()
+
+        async with asyncio.timeout(1):
+            await learned.wait()

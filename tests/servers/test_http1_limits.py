@@ -144,15 +144,33 @@ async def test_broken_chunks_end_the_body_and_the_connection(broken: bytes, way:
 
         await client.send(b"PATCH / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
         await app.begun.wait()
-        await client.send(b"2\r\nok\r\n" + broken)
+        await client.send(b"2\r\nok\r\n", broken)
         answer = await client.answer()
+        async with asyncio.timeout(QUICK.linger_seconds / 2):
+            await app.poured[0].ended.wait()
         rest = await closed(client)
-        await app.poured[0].ended.wait()
 
     assert (answer.status, answer.fields["connection"], rest) == (400, "close", b"")
     assert isinstance(app.poured[0].error, ClientGone)
     if way == "pour":
         assert app.poured[0].intake.content in (bytearray(b"ok"), bytearray(b"okabc"))
+
+
+async def test_a_response_that_has_begun_is_not_interrupted_by_another() -> None:
+    async def talkative(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"10")]})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async with serving(talkative, limits=QUICK) as running:
+        client = await running.connect()
+
+        await client.send(b"PATCH / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"x\r\n")
+        head, _, body = (await closed(client)).partition(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 200")
+    assert body == b"begun"
 
 
 async def test_nonsense_behind_requests_that_make_sense_ends_the_connection_after_their_answers() -> None:

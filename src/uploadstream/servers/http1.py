@@ -2,7 +2,8 @@
 
 The protocol class adds `uploadstream.pour` to a request's extensions. A body of known length is then received straight
 into the intake; of a chunked one uvicorn's parser keeps the framing, and its pieces go to the intake. Whoever does not
-pour reads the body by `receive`, as ever. Nothing of a body is read before somebody asks for it.
+pour reads the body by `receive`, as ever. Before somebody asks
+for a body, no more of it is read than came with its head.
 
 Invariant: the bytes behind a body are never taken for part of it, nor its bytes for the next request. A connection
 whose input is not read to the end of the body is closed after the response, and the response says so.
@@ -90,7 +91,6 @@ class HttpProtocol(HttpToolsProtocol):
         self._length: int | None = None  # None: chunked
         self._taken = 0
         self._receiving = False  # between head and end of body
-        self._unasked = False  # and nobody can have asked for the body yet
         self._keep_alive = False
         self._body: Body | None = None
         self._pieces: list[bytes] = []
@@ -196,7 +196,6 @@ class HttpProtocol(HttpToolsProtocol):
                 head = [self.parser.get_method(), b" ", self.url, b" HTTP/", self.parser.get_http_version().encode()]
                 for name, value in self.headers:
                     head += [] if name == b"upgrade" else [b"\r\n", name, b": ", value]
-                self._renew_parser()
                 self.parser.feed_data(b"".join([*head, b"\r\n\r\n"]))
             else:
                 return
@@ -210,12 +209,11 @@ class HttpProtocol(HttpToolsProtocol):
         """Hand on what the parser gave, and see where it stands."""
         if self._body is not None:
             self._hand_on(self._body)
-        if self._receiving and self._body is None and (self._unasked or self.cycle.body):
-            self._unasked = False
+        if self._receiving and self._body is None and self.cycle.body:
             self.flow.pause_reading()  # until somebody asks for the rest of the body
         if self._fruitless > self._limits.head_size_max:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if self._in_head else HTTPStatus.BAD_REQUEST)
-        elif self._head_since is None and (self._in_head or self._is_idle):
+        elif self._head_since is None and self._is_idle:
             self._head_since = self.loop.time()
 
     @property
@@ -308,7 +306,6 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self.scope["extensions"] = {EXTENSION: partial(self.pour, self.cycle)}  # type: ignore[dict-item]
         self._receiving = True
-        self._unasked = True
         self._keep_alive = self.cycle.keep_alive and not self._draining
         self.cycle.keep_alive = False
 
