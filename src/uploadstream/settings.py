@@ -9,13 +9,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import AliasChoices, BeforeValidator, Field, PositiveInt, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from uploadstream.core.session import Limits
 from uploadstream.core.sizes import MIB, iec, parse_size
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.ASCII)
+# So that a time from now on is always a date.
+LONGEST: Final = timedelta(days=36_500)
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
@@ -31,7 +33,18 @@ def _duration(value: object) -> object:
     if match is None:
         message = f"{value!r} is not a duration; write a number and one of {', '.join(_SECONDS)}"
         raise ValueError(message)
-    return timedelta(seconds=float(match[1]) * _SECONDS[match[2] or "s"])
+    seconds = float(match[1]) * _SECONDS[match[2] or "s"]
+    if seconds > LONGEST.total_seconds():
+        message = f"{value!r} is too long; at most {LONGEST.days}d"
+        raise ValueError(message)
+    return timedelta(seconds=seconds)
+
+
+def _more_than_nothing(value: timedelta) -> timedelta:
+    if not value:
+        message = "must be more than 0"
+        raise ValueError(message)
+    return value
 
 
 def _patterns(value: object) -> object:
@@ -40,6 +53,7 @@ def _patterns(value: object) -> object:
 
 Size = Annotated[int, BeforeValidator(_size), Field(gt=0)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+SomeTime = Annotated[Duration, AfterValidator(_more_than_nothing)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -60,7 +74,7 @@ class Auth(enum.StrEnum):
 class Settings(BaseSettings):
     """What `uploadstream serve` can be told, by options or by the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="UPLOADSTREAM_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="UPLOADSTREAM_", frozen=True, extra="ignore", validate_by_name=True)
 
     host: str = Field("127.0.0.1", description="address to listen on")
     http_port: Port = Field(8080, description="port of HTTP: the page, tus, REST (0: any free one)")
@@ -68,19 +82,21 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("data"), description="directory of blobs and catalog")
     database: str = Field(
         "",
-        validation_alias=AliasChoices("database", "UPLOADSTREAM"),
+        validation_alias="UPLOADSTREAM",
         description="DSN of the catalog, sqlite:///FILE (SQLite in the data directory)",
     )
     storage: str = Field("", description="where blobs are, file:///DIR (the data directory)")
     workers: PositiveInt = Field(1, description="processes that serve")
-    processing: bool = Field(default=True, description="also process finished files here (none of the processors is built in yet: jobs wait)")
+    processing: bool = Field(
+        default=True, description="also process finished files here (none of the processors is built in yet: jobs wait)"
+    )
     tls_cert: Path | None = Field(None, description="PEM file of the certificate chain")
     tls_key: Path | None = Field(None, description="PEM file of its key")
     max_file_size: Size = Field(512 * MIB, description="largest file taken")
     max_chunk_size: Size = Field(4 * MIB, description="largest chunk in one gRPC message")
-    read_timeout: Duration = Field(timedelta(seconds=60), description="time a body may bring no byte")
+    read_timeout: SomeTime = Field(timedelta(seconds=60), description="time a body may bring no byte")
     drain_timeout: Duration = Field(timedelta(seconds=25), description="grace time after SIGTERM")
-    upload_ttl: Duration = Field(timedelta(hours=24), description="idle life of an unfinished upload")
+    upload_ttl: SomeTime = Field(timedelta(hours=24), description="idle life of an unfinished upload")
     trash_ttl: Duration = Field(timedelta(days=30), description="life of a deleted file")
     allowed_types: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_patterns)] = Field(
         ("*/*",), description="patterns that a file's detected type must match, separated by commas"
@@ -168,7 +184,7 @@ def _path_of(dsn: str, *, scheme: str, default: Path) -> Path:
 
 
 def _line(where: tuple[int | str, ...], problem: str) -> str:
-    name = "_".join(str(part) for part in where if part != "database").upper()
-    variable = "UPLOADSTREAM" if "database" in where else f"UPLOADSTREAM_{name}"
+    name = "_".join(map(str, where)).upper()
+    variable = "UPLOADSTREAM" if name in {"UPLOADSTREAM", "DATABASE"} else f"UPLOADSTREAM_{name}"
     text = problem.removeprefix("Value error, ")
     return f"{variable}: {text}" if where else text
