@@ -1,0 +1,197 @@
+"""Every setting has its variable, and a bad one is named with what to do."""
+
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uploadstream.adapters.blobs_disk import Fsync
+from uploadstream.core.session import Limits
+from uploadstream.core.sizes import GIB, KIB, MIB
+from uploadstream.settings import Auth, BadSettings, FsyncPolicy, Settings, is_loopback, load, spelled
+
+DEFAULTS = {
+    "host": "127.0.0.1",
+    "http_port": 8080,
+    "grpc_port": 50051,
+    "max_file_size": 512 * MIB,
+    "max_chunk_size": 4 * MIB,
+    "read_timeout": timedelta(seconds=60),
+    "drain_timeout": timedelta(seconds=25),
+    "upload_ttl": timedelta(hours=24),
+    "trash_ttl": timedelta(days=30),
+    "allowed_types": ("*/*",),
+    "fsync": FsyncPolicy.COMPLETE,
+    "workers": 1,
+}
+
+
+@pytest.fixture(autouse=True)
+def a_clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("UPLOADSTREAM", "DATABASE", *(f"UPLOADSTREAM_{field.upper()}" for field in Settings.model_fields)):
+        monkeypatch.delenv(name, raising=False)
+
+
+def refusal(**options: object) -> str:
+    with pytest.raises(BadSettings) as caught:
+        load(**options)
+    return str(caught.value)
+
+
+def test_without_any_setting_the_service_runs_on_embedded_parts() -> None:
+    settings = load()
+
+    assert {name: getattr(settings, name) for name in DEFAULTS} == DEFAULTS
+    assert settings.catalog_path == settings.data_dir / "catalog.sqlite"
+    assert settings.blobs_path == settings.data_dir / "blobs"
+    assert settings.tls is None
+    assert settings.limits == Limits()
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "field", "value"),
+    [
+        ("UPLOADSTREAM_HOST", "::1", "host", "::1"),
+        ("UPLOADSTREAM_HTTP_PORT", "0", "http_port", 0),
+        ("UPLOADSTREAM_GRPC_PORT", "65535", "grpc_port", 65535),
+        ("UPLOADSTREAM_DATA_DIR", "/srv/files", "data_dir", Path("/srv/files")),
+        ("UPLOADSTREAM_WORKERS", "4", "workers", 4),
+        ("UPLOADSTREAM_MAX_FILE_SIZE", "2GiB", "max_file_size", 2 * GIB),
+        ("UPLOADSTREAM_MAX_CHUNK_SIZE", "64 KiB", "max_chunk_size", 64 * KIB),
+        ("UPLOADSTREAM_MAX_FILE_SIZE", "4096", "max_file_size", 4096),
+        ("UPLOADSTREAM_READ_TIMEOUT", "90", "read_timeout", timedelta(seconds=90)),
+        ("UPLOADSTREAM_READ_TIMEOUT", "500ms", "read_timeout", timedelta(milliseconds=500)),
+        ("UPLOADSTREAM_DRAIN_TIMEOUT", "1.5m", "drain_timeout", timedelta(seconds=90)),
+        ("UPLOADSTREAM_DRAIN_TIMEOUT", "0", "drain_timeout", timedelta()),
+        ("UPLOADSTREAM_UPLOAD_TTL", " 2 h ", "upload_ttl", timedelta(hours=2)),
+        ("UPLOADSTREAM_TRASH_TTL", "7d", "trash_ttl", timedelta(days=7)),
+        ("UPLOADSTREAM_ALLOWED_TYPES", "image/*, video/mp4,", "allowed_types", ("image/*", "video/mp4")),
+        ("UPLOADSTREAM_FSYNC", "chunk", "fsync", FsyncPolicy.CHUNK),
+        ("UPLOADSTREAM_AUTH", "open", "auth", Auth.OPEN),
+        ("UPLOADSTREAM", "sqlite:////var/lib/x.db", "catalog_path", Path("/var/lib/x.db")),
+        ("UPLOADSTREAM", "sqlite:///x.db", "catalog_path", Path("x.db")),
+        ("UPLOADSTREAM_STORAGE", "file:////srv/blobs", "blobs_path", Path("/srv/blobs")),
+    ],
+)
+def test_a_variable_sets_its_setting(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str, field: str, value: object
+) -> None:
+    monkeypatch.setenv(variable, text)
+
+    assert getattr(load(), field) == value
+
+
+def test_an_option_wins_over_a_variable_and_an_option_not_given_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPLOADSTREAM_HTTP_PORT", "1")
+    monkeypatch.setenv("UPLOADSTREAM_GRPC_PORT", "2")
+    monkeypatch.setenv("UPLOADSTREAM", "sqlite:///a.db")
+
+    settings = load(http_port=3, grpc_port=None, database="sqlite:///b.db")
+
+    assert (settings.http_port, settings.grpc_port, settings.catalog_path) == (3, 2, Path("b.db"))
+
+
+@pytest.mark.parametrize("name", ["DATABASE", "database", "HOST", "WORKERS", "STORAGE"])
+def test_a_variable_of_another_program_is_not_ours(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "postgres://someone/elses")
+
+    assert load() == load(host="127.0.0.1")
+    assert load().database == ""
+
+
+def test_a_variable_that_nobody_knows_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPLOADSTREAM_SERVER", "http://for.the.client")
+
+    load()
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "says"),
+    [
+        ("HTTP_PORT", "65536", "65535"),
+        ("HTTP_PORT", "http", "integer"),
+        ("WORKERS", "0", "greater than 0"),
+        ("MAX_FILE_SIZE", "0", "greater than 0"),
+        ("MAX_FILE_SIZE", "lots", "'lots' is not a size; write a number and one of B, KB, MB"),
+        ("READ_TIMEOUT", "soon", "'soon' is not a duration; write a number and one of ms, s, m, min, h, d"),
+        ("READ_TIMEOUT", "-1s", "is not a duration"),
+        ("READ_TIMEOUT", "0", "must be more than 0"),
+        ("UPLOAD_TTL", "0s", "must be more than 0"),
+        ("UPLOAD_TTL", "999999999999d", "too long"),
+        ("TRASH_TTL", "9" * 400, "too long"),
+        ("FSYNC", "sometimes", "never"),
+        ("AUTH", "maybe", "open"),
+        ("STORAGE", "s3://bucket", "'s3://bucket' is not supported yet; write file:///PATH"),
+    ],
+)
+def test_a_bad_setting_is_named_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str, says: str
+) -> None:
+    monkeypatch.setenv(f"UPLOADSTREAM_{variable}", text)
+
+    line = refusal()
+
+    assert says in line
+    assert f"UPLOADSTREAM_{variable}" in line or "://" in line
+    assert "\n" not in line
+
+
+def test_a_database_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPLOADSTREAM", "mysql://somewhere")
+
+    assert refusal() == "'mysql://somewhere' is not supported yet; write sqlite:///PATH"
+
+
+def test_every_bad_setting_has_its_line() -> None:
+    assert len(refusal(http_port=-1, workers=0).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("host", "inside"), [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True)]
+)
+def test_loopback_is_open_without_asking(host: str, inside: bool) -> None:
+    assert is_loopback(host) is inside
+    assert load(host=host).auth is None
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "files.example.org", ""])
+def test_beyond_loopback_open_must_be_asked_for_by_name(host: str) -> None:
+    assert f"host {host} can be reached from outside" in refusal(host=host)
+    assert "UPLOADSTREAM_AUTH=open" in refusal(host=host)
+    assert load(host=host, auth="open").auth is Auth.OPEN
+
+
+@pytest.mark.parametrize("only", ["tls_cert", "tls_key"])
+def test_a_certificate_and_its_key_go_together(only: str) -> None:
+    assert refusal(**{only: "file.pem"}) == "tls_cert and tls_key go together"
+    assert load(tls_cert="a.pem", tls_key="b.pem").tls == (Path("a.pem"), Path("b.pem"))
+
+
+def test_the_limits_are_what_the_engine_needs() -> None:
+    settings = load(max_file_size="1KiB", max_chunk_size="1B", allowed_types="a/b", upload_ttl="1h")
+
+    assert settings.limits == Limits(KIB, 1, ("a/b",), timedelta(hours=1))
+
+
+def test_the_policies_are_those_of_the_blob_store() -> None:
+    assert [policy.value for policy in FsyncPolicy] == [policy.value for policy in Fsync]
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_a_default_is_spelled_as_its_variable_would_be(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"UPLOADSTREAM_{name.upper()}", spelled(DEFAULTS[name]))
+
+    assert getattr(load(), name) == DEFAULTS[name]
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+@given(st.sampled_from(sorted(Settings.model_fields)), st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
+def test_any_text_is_a_setting_or_is_refused_in_words(name: str, text: str) -> None:
+    with suppress(BadSettings):
+        load(**{name: text})
