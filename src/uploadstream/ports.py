@@ -40,9 +40,9 @@ class Leases(Protocol):
     ) -> AbstractAsyncContextManager[None]:
         """Hold `key` inside the context; Busy if another does.
 
-        With patience, the holder is asked to let go (its `let_go` is called, in its own process) and the caller
-        waits so long at most. A holder whose process is dead holds nothing. `let_go` may be called at any time
-        inside the context, more than once, and must return at once.
+        With patience, a holder that came earlier is asked to let go (its `let_go` is called, in its own process) and
+        the caller waits so long at most: of several, the newest gets it. A holder whose process is dead holds nothing.
+        `let_go` may be called at any time inside the context, more than once, and must return at once.
         """
         ...
 

@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -137,7 +138,7 @@ async def test_a_process_that_just_starts_is_not_taken_for_a_dead_one(
 
     def mkfifo_and_meanwhile_another_asks(path: Path, mode: int) -> None:
         mkfifo(path, mode)
-        leases._ask("some other key")
+        leases._ask("some other key", time.monotonic_ns())
 
     monkeypatch.setattr(os, "mkfifo", mkfifo_and_meanwhile_another_asks)
 
@@ -177,8 +178,8 @@ async def test_leases_that_do_not_listen_can_still_be_held(tmp_path: Path) -> No
 async def test_noise_in_a_pipe_disturbs_nobody(leases: DiskLeases, tmp_path: Path) -> None:
     (pipe,) = pipes(tmp_path)
     async with holder(leases) as asked:
-        writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-        os.write(writer, b"\n\xff\xfe\n" + b"x" * 5000 + b"\n" + KEY.encode() + b"\n")
+        writer, later = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK), time.monotonic_ns()
+        os.write(writer, b"\n\xff\xfe\n" + b"x" * 5000 + b"\n" + f"{KEY} soon\n{KEY} {later}\n".encode())
         os.close(writer)
         await asyncio.sleep(0.02)
 

@@ -93,6 +93,29 @@ class LeasesContract:
             assert 0.14 <= loop.time() - start < PATIENCE_SECONDS / 2
             assert asked
 
+    async def test_of_several_that_wait_the_newest_gets_it(self, leases: Leases, rival: Leases) -> None:
+        got: list[str] = []
+
+        async def want(which: Leases, name: str) -> None:
+            let_go = asyncio.Event()
+            try:
+                async with which.hold(KEY, let_go=let_go.set, patience_seconds=0.4):
+                    got.append(name)
+                    await let_go.wait()
+            except Busy:
+                got.append(f"{name} is busy")
+
+        async with holder(leases, obedient=False):
+            older = asyncio.create_task(want(rival, "older"))
+            await asyncio.sleep(0.02)
+            newer = asyncio.create_task(want(leases, "newer"))
+            await asyncio.sleep(0.02)
+        await older
+        assert got[-1] == "older is busy" or got == ["older", "newer"]
+        assert "newer is busy" not in got
+        newer.cancel()
+        await asyncio.wait([newer])
+
     async def test_who_was_asked_while_holding_is_not_asked_afterwards(self, leases: Leases, rival: Leases) -> None:
         async with holder(leases) as asked:
             async with rival.hold(KEY, let_go=stay, patience_seconds=PATIENCE_SECONDS):

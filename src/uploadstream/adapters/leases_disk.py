@@ -2,7 +2,8 @@
 
 Each key is one byte of the file `leases`, at a place computed from the key, locked by fcntl's open-file-description
 locks: the kernel frees it when its holder dies, and nothing is left behind. To ask a holder to let go, its key is
-written to the pipes of all processes (`leases.d/PID-….pipe`); the one that holds it listens.
+written to the pipes of all processes (`leases.d/PID-….pipe`), with the time at which the asking one came; the one that
+holds it listens, and lets go for those that came later.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import hashlib
 import os
 import secrets
 import struct
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
@@ -26,12 +29,25 @@ _FLOCK: Final = struct.Struct("hhqqi4x")
 _RETRY_SECONDS: Final = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05)
 
 
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """Who has a lease, and since when it wanted it, in nanoseconds."""
+
+    let_go: Callable[[], None]
+    arrived: int
+
+    def asked(self, arrived: int) -> None:
+        """Let go for one that came later; one that came before has been overtaken."""
+        if arrived > self.arrived:
+            self.let_go()
+
+
 class DiskLeases:
     """The leases of one process. Opened once a process; keep it until the process ends."""
 
     def __init__(self, root: Path) -> None:
         self._pipes = root / "leases.d"
-        self._held: dict[str, Callable[[], None]] = {}
+        self._held: dict[str, _Holder] = {}
         try:
             self._pipes.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(root / "leases", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
@@ -66,9 +82,10 @@ class DiskLeases:
     @asynccontextmanager
     async def hold(self, key: str, *, let_go: Callable[[], None], patience_seconds: float = 0) -> AsyncIterator[None]:
         """See ports.Leases."""
+        arrived = time.monotonic_ns()  # the same clock for all processes of a machine
         if not self._take(key):
-            await self._wait(key, patience_seconds)
-        self._held[key] = let_go
+            await self._wait(key, patience_seconds, arrived)
+        self._held[key] = _Holder(let_go, arrived)
         try:
             yield
         finally:
@@ -79,13 +96,13 @@ class DiskLeases:
         # the kernel knows the process, not its tasks
         return key not in self._held and self._lock(key, fcntl.F_WRLCK)
 
-    async def _wait(self, key: str, patience_seconds: float) -> None:
+    async def _wait(self, key: str, patience_seconds: float, arrived: int) -> None:
         """Ask the holder again and again, in case it had not listened yet, until the key is free."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience_seconds
         tries = 0
         while loop.time() < deadline:
-            self._ask(key)
+            self._ask(key, arrived)
             await asyncio.sleep(_RETRY_SECONDS[min(tries, len(_RETRY_SECONDS) - 1)])
             tries += 1
             if self._take(key):
@@ -102,10 +119,9 @@ class DiskLeases:
             raise StorageUnavailable from error
         return True
 
-    def _ask(self, key: str) -> None:
-        holder = self._held.get(key)
-        if holder is not None:
-            holder()
+    def _ask(self, key: str, arrived: int) -> None:
+        if key in self._held:
+            self._held[key].asked(arrived)
             return
         for pipe in self._pipes.glob("*.pipe"):
             try:
@@ -115,12 +131,12 @@ class DiskLeases:
                     pipe.unlink(missing_ok=True)
                 continue
             with suppress(BlockingIOError, BrokenPipeError):
-                os.write(fd, key.encode() + b"\n")
+                os.write(fd, f"{key} {arrived}\n".encode())
             os.close(fd)
 
     def _hear(self) -> None:
         with suppress(BlockingIOError):
-            for key in os.read(self._inbox, 1 << 16).decode(errors="replace").splitlines():
-                holder = self._held.get(key)
-                if holder is not None:
-                    holder()
+            for line in os.read(self._inbox, 1 << 16).decode(errors="replace").splitlines():
+                key, _, arrived = line.partition(" ")
+                if key in self._held and arrived.isdecimal():
+                    self._held[key].asked(int(arrived))

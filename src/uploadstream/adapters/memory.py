@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -110,28 +111,32 @@ class MemoryLeases:
     """Leases within one process."""
 
     def __init__(self) -> None:
-        self._held: dict[str, Callable[[], None]] = {}
+        self._held: dict[str, tuple[int, Callable[[], None]]] = {}
+        self._arrivals = itertools.count()
         self._freed = asyncio.Event()
 
     @asynccontextmanager
     async def hold(self, key: str, *, let_go: Callable[[], None], patience_seconds: float = 0) -> AsyncIterator[None]:
         """See ports.Leases."""
+        arrived = next(self._arrivals)
         if key in self._held:
-            await self._wait(key, patience_seconds)
-        self._held[key] = let_go
+            await self._wait(key, patience_seconds, arrived)
+        self._held[key] = (arrived, let_go)
         try:
             yield
         finally:
             del self._held[key]
             self._freed.set()
 
-    async def _wait(self, key: str, patience_seconds: float) -> None:
+    async def _wait(self, key: str, patience_seconds: float, arrived: int) -> None:
         if not patience_seconds:
             raise Busy(upload_id=key)
         try:
             async with asyncio.timeout(patience_seconds):
                 while key in self._held:
-                    self._held[key]()
+                    since, let_go = self._held[key]
+                    if arrived > since:
+                        let_go()
                     self._freed.clear()
                     await self._freed.wait()
         except TimeoutError:

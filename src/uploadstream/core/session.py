@@ -23,6 +23,8 @@ from uploadstream.core.errors import (
 )
 from uploadstream.core.sizes import MIB
 
+SHOWN_MAX: Final = 255
+
 
 class State(enum.StrEnum):
     """Where an upload stands."""
@@ -171,7 +173,8 @@ class Session:
         )
         for field, now, before in said:
             if now != before and before is not None:
-                raise BadField(field=field, problem=f"is {now} here, was {before} when the upload began")
+                problem = f"is {shortened(now)} here, was {shortened(before)} when the upload began"
+                raise BadField(field=field, problem=problem)
 
     def after(self, event: Event) -> Session:
         """The session once `event` has happened; raises if it cannot happen now."""
@@ -201,6 +204,12 @@ class Session:
         if length < self.offset:
             raise LengthMismatch(received=self.offset, declared=length)
         return replace(self, declared=replace(self.declared, length=length))
+
+
+def shortened(said: object) -> str:
+    """What a sender said, short enough for a message."""
+    text = str(said)
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}…"
 
 
 def check_length(length: int | None, *, size_max: int) -> None:

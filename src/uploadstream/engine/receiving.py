@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from uploadstream.core.access import Caller
 from uploadstream.core.errors import StorageUnavailable, Unavailable
-from uploadstream.core.files import Action, File, audit_of, file_of
+from uploadstream.core.files import Action, Audit, File, audit_of, file_of
 from uploadstream.core.media import SNIFF_BYTES, check_allowed, check_declared
 from uploadstream.core.session import Aborted, Declared, End, Limits, Published, Sealed, Session
 from uploadstream.engine.buffers import Buffers
@@ -95,8 +95,12 @@ class Receiver:
         ended = session.after(Aborted(how))
         details = {"why": why} if why else {}
         audit = audit_of(session.id, _ENDS[how], caller, at=self._clock.now(), **details)
+        # both or neither, and while the lease is held: a row written later would end an upload that goes on
+        await uncancelled(self._end(ended, audit))
+
+    async def _end(self, ended: Session, audit: Audit) -> None:
         await self._catalog.end_upload(ended, audit)
-        await uncancelled(self._blobs.remove(session.id))
+        await self._blobs.remove(ended.id)
 
     async def discard(self, key: str) -> None:
         """Remove the bytes of an upload that nobody can come back to, unless they are a file already.

@@ -86,22 +86,26 @@ class Watch:
             pouring.stop(why)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
-        for pouring in list(self._pourings):
-            intake = pouring.intake
-            if intake is None:
-                continue
-            if intake.stirred:
-                intake.stirred = False
-                pouring.quiet_since = now
-                continue
-            try:
-                intake.flush()
-            except Refusal as error:
-                pouring.stop(error)
-            if intake.is_waiting:
-                pouring.quiet_since = now  # it is us who are slow
-            elif now - pouring.quiet_since >= self._timeout:
-                pouring.stop(BodyTimeout(seconds=self._timeout))
-        again = loop.call_later(LOOK_SECONDS, self._look, loop) if self._pourings else None
-        self._next_look = again
+        try:
+            for pouring in list(self._pourings):
+                self._look_at(pouring, loop.time())
+        finally:  # whatever one of them does, the others are looked at again
+            again = loop.call_later(LOOK_SECONDS, self._look, loop) if self._pourings else None
+            self._next_look = again
+
+    def _look_at(self, pouring: Pouring, now: float) -> None:
+        intake = pouring.intake
+        if intake is None:
+            return
+        if intake.stirred:
+            intake.stirred = False
+            pouring.quiet_since = now
+            return
+        try:
+            intake.flush()
+        except Refusal as error:
+            pouring.stop(error)
+        if intake.is_waiting:
+            pouring.quiet_since = now  # it is us who are slow
+        elif now - pouring.quiet_since >= self._timeout:
+            pouring.stop(BodyTimeout(seconds=self._timeout))

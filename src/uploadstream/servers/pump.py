@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from uploadstream.http.pour import Intake
@@ -230,7 +231,8 @@ class Line(asyncio.Transport):
             return
         self.lingers = True
         if self._transport.can_write_eof():
-            self._transport.write_eof()
+            with suppress(OSError):  # the client has reset the connection this very moment
+                self._transport.write_eof()
         self._pump.linger()
 
     def abort(self) -> None:
