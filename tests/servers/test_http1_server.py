@@ -259,6 +259,28 @@ async def test_told_to_stop_it_answers_what_it_was_asked_already_and_closes() ->
     assert (first.status, second.status, second.fields["connection"]) == (200, 200, "close")
 
 
+async def test_who_was_shaking_hands_when_it_was_told_to_stop_is_answered_once() -> None:
+    app = PouringApp(pour_body)
+    async with serving(app, drain_seconds=10, certificate=CERTIFICATE) as running:
+        other = await running.connect(ssl=trusting())
+        await other.send(sized(b"body")[:-1])
+        await app.begun.wait()
+        client = await running.connect()
+        await asyncio.sleep(0.05)
+
+        running.server.should_exit = True
+        await asyncio.sleep(0.3)
+        await client.writer.start_tls(trusting(), server_hostname="localhost")
+        await client.send(sized(b"late"))
+        answer = await client.answer()
+        await other.send(b"y")
+        await other.answer()
+        async with asyncio.timeout(3):
+            await running.task
+
+    assert (answer.body, answer.fields["connection"]) == (b"/ 4", "close")
+
+
 async def test_what_is_not_finished_in_time_is_cancelled_and_the_server_ends(caplog: pytest.LogCaptureFixture) -> None:
     app = PouringApp(pour_body)
     with caplog.at_level(logging.CRITICAL, "uvicorn.error"):

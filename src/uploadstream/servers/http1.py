@@ -52,6 +52,7 @@ class Shared(ServerState):
         super().__init__()
         self.limits = limits
         self.scratch = memoryview(bytearray(CHUNKED_READ_SIZE))
+        self.draining = False
 
 
 class Unparsable(Exception):
@@ -84,7 +85,6 @@ class HttpProtocol(HttpToolsProtocol):
         self._limits = server_state.limits
         self._running: RequestResponseCycle | None = None
         self._doomed = False  # nothing of what the client sends from now on is read
-        self._draining = False
         # of the request being parsed
         self._in_head = False
         self._head_size = 0
@@ -129,7 +129,6 @@ class HttpProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Let the response that is going on be the last of this connection."""
-        self._draining = True
         self._keep_alive = False
         super().shutdown()
 
@@ -306,7 +305,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self.scope["extensions"] = {EXTENSION: partial(self.pour, self.cycle)}  # type: ignore[dict-item]
         self._receiving = True
-        self._keep_alive = self.cycle.keep_alive and not self._draining
+        self._keep_alive = self.cycle.keep_alive and not self._shared.draining
         self.cycle.keep_alive = False
 
     def _read_length(self) -> int | None:

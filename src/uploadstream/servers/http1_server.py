@@ -61,7 +61,8 @@ class HttpServer(uvicorn.Server):
             ssl_keyfile=certificate.key if certificate else None,
         )
         super().__init__(config)
-        self.server_state = Shared(self.limits)
+        self._shared = Shared(self.limits)
+        self.server_state = self._shared
         self.ready = asyncio.Event()
         self.servers = []
 
@@ -89,6 +90,7 @@ class HttpServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no more, let responses be finished; those that take too long are cancelled, and end."""
+        self._shared.draining = True  # for connections that are made only now: accepted, or shaking hands
         await super().shutdown(sockets)
         tasks = list(self.server_state.tasks)
         if tasks:
