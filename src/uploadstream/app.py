@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -48,6 +48,8 @@ from uploadstream.settings import Settings
 __all__ = ["Listening", "SchemaTooNew", "Service", "fsck", "http_app", "serve", "serve_here", "service"]
 
 SWEEP_SECONDS: Final = 60.0
+# Whoever writes the same blobs must see the same leases, whatever its data directory: they are kept among the blobs.
+LEASES: Final = ".leases"
 # Before the end of the grace time, bodies that are still coming are ended and what they brought is kept.
 CUT_SECONDS: Final = 5.0
 # A worker that has not ended so long after its grace time is killed.
@@ -71,22 +73,21 @@ class Service:
 @asynccontextmanager
 async def service(settings: Settings) -> AsyncIterator[Service]:
     """The engine on embedded parts: SQLite and the local disk."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
     fsync = Fsync(settings.fsync.value)
-    blobs = DiskBlobs(settings.blobs_path, fsync=fsync)
-    catalog = await SqliteCatalog.open(settings.catalog_path, durable=fsync is not Fsync.NEVER)
-    leases = DiskLeases(settings.data_dir).listen()
-    ports = Ports(catalog, blobs, leases, SystemClock())
-    watch = Watch(read_timeout_seconds=settings.read_timeout.total_seconds())
-    files = Files(ports)
-    uploads = Uploads(ports, files, Receiver(ports, watch, Buffers(), settings.limits), settings.limits)
-    sweeper = Sweeper(ports, uploads, tombstone_ttl=settings.trash_ttl)
-    try:
+    async with AsyncExitStack() as opened:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        catalog = await SqliteCatalog.open(settings.catalog_path, durable=fsync is not Fsync.NEVER)
+        opened.push_async_callback(catalog.close)
+        blobs = DiskBlobs(settings.blobs_path, fsync=fsync)
+        opened.callback(blobs.close)
+        leases = DiskLeases(settings.blobs_path / LEASES)
+        opened.callback(leases.close)
+        ports = Ports(catalog, blobs, leases.listen(), SystemClock())
+        watch = Watch(read_timeout_seconds=settings.read_timeout.total_seconds())
+        files = Files(ports)
+        uploads = Uploads(ports, files, Receiver(ports, watch, Buffers(), settings.limits), settings.limits)
+        sweeper = Sweeper(ports, uploads, tombstone_ttl=settings.trash_ttl)
         yield Service(ports, uploads, Downloads(ports, uploads), files, sweeper, watch)
-    finally:
-        leases.close()
-        await catalog.close()
-        blobs.close()
 
 
 def http_app(running: Service, *, is_draining: Callable[[], bool]) -> Starlette:
@@ -222,7 +223,7 @@ async def fsck(settings: Settings) -> AsyncIterator[Verdict]:
     catalog = await SqliteCatalog.open(settings.catalog_path, durable=False)
     blobs = DiskBlobs(settings.blobs_path)
     try:
-        async for verdict in verify(Ports(catalog, blobs, DiskLeases(settings.data_dir), SystemClock())):
+        async for verdict in verify(Ports(catalog, blobs, DiskLeases(settings.blobs_path / LEASES), SystemClock())):
             yield verdict
     finally:
         await catalog.close()
