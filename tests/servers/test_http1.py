@@ -277,7 +277,8 @@ async def test_a_client_that_says_it_sends_no_more_in_the_middle_is_gone(form: F
     assert isinstance(app.poured[0].error, ClientGone)
 
 
-async def test_a_client_that_left_before_the_pouring_began_is_gone() -> None:
+@pytest.mark.parametrize("brought", [0, 500])
+async def test_a_client_that_left_before_the_pouring_began_is_gone(brought: int) -> None:
     left = asyncio.Event()
 
     async def late(scope: Scope, receive: Receive, intake: FakeIntake) -> None:
@@ -287,7 +288,7 @@ async def test_a_client_that_left_before_the_pouring_began_is_gone() -> None:
     app = PouringApp(late)
     async with serving(app) as running:
         client = await running.connect()
-        await client.send(sized(content(1000))[:-10])
+        await client.send(sized(content(1000))[: brought - 1000])
         await app.begun.wait()
         client.reset()
         await asyncio.sleep(0.05)
@@ -329,7 +330,11 @@ async def test_a_cancelled_pouring_ends_at_once_and_the_response_is_the_last(for
         app.poured[0].task.cancel()
         async with asyncio.timeout(1):
             answer = await client.answer()
+        taken = bytes(app.poured[0].intake.content)
+        await client.send(bytes(100_000))
+        await asyncio.sleep(0.05)
 
+    assert app.poured[0].intake.content == taken
     assert answer.body == b"/ CancelledError"
     assert answer.fields["connection"] == "close"
 
@@ -347,6 +352,23 @@ async def test_the_rest_of_an_abandoned_body_is_not_taken_for_a_request(form: Fo
 
     assert rest == b""
     assert [one.scope["path"] for one in app.poured] == ["/"]
+
+
+async def test_what_was_said_to_be_the_last_response_is_the_last_even_if_the_body_ends_meanwhile() -> None:
+    async def eager(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+        await pour_body(scope, receive, FakeIntake())
+        await send({"type": "http.response.body", "body": b"done"})
+
+    async with serving(eager) as running:
+        client = await running.connect()
+
+        await client.send(sized(b"body")[:-2], b"dy")
+        answer = await client.answer()
+
+        assert (answer.body, answer.fields["connection"]) == (b"done", "close")
+        async with asyncio.timeout(1):
+            assert await client.rest() == b""
 
 
 async def test_a_client_that_never_stops_sending_is_cut_off() -> None:
@@ -429,7 +451,8 @@ async def test_what_is_left_of_a_refused_body_is_not_received_either() -> None:
             await pour_body(scope, receive, intake)
         with suppress(TimeoutError):
             async with asyncio.timeout(0.2):
-                intake.content += (await receive())["body"]
+                while True:
+                    intake.content += (await receive())["body"]
 
     app = PouringApp.into(pour_and_look, refuse_after=0)
     async with serving(app) as running:
