@@ -4,8 +4,13 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 pytest.register_assert_rewrite("tests.contracts")
+
+# A busy machine pauses for longer than any deadline of an example.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 SKIP_IS_FAILURE = os.environ.get("CI", "").lower() in {"1", "true"}
 
