@@ -115,6 +115,21 @@ async def test_an_upload_that_ends_without_a_file_ends_who_follows_it(engine: En
         await following
 
 
+async def test_a_fault_of_the_store_ends_who_follows_with_that(
+    engine: Engine, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload_id = (await engine.uploads.create(declared(len(SENT)), ANN)).session.id
+    await engine.uploads.append(upload_id, ANN, body(SENT[:100]))
+
+    def away(*_: object, **__: object) -> None:
+        raise StorageUnavailable
+
+    monkeypatch.setattr(world.blobs, "read", away)
+
+    with pytest.raises(StorageUnavailable):
+        await follow(engine, upload_id)
+
+
 async def test_an_upload_that_ends_between_two_looks_at_it_is_gone_and_no_fault_of_the_store(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

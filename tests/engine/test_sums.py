@@ -1,16 +1,21 @@
 """The running checksum of an upload is right whatever became of its note."""
 
+import asyncio
 import struct
 from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.contracts.blobs import a_key, store_bytes
+from tests.engine.fake_disk import FakeDisk
 from uploadstream.adapters.memory import MemoryBlobs
 from uploadstream.adapters.system import SystemClock
 from uploadstream.core.digests import crc32c
-from uploadstream.core.errors import StorageUnavailable
-from uploadstream.engine.sums import crc_so_far, write_note
+from uploadstream.core.errors import LengthMismatch, StorageUnavailable
+from uploadstream.engine import sums as sums_module
+from uploadstream.engine.buffers import Buffers
+from uploadstream.engine.intake import Intake, Received, Terms
+from uploadstream.engine.sums import NoteKeeper, crc_so_far, write_note
 
 STORED = bytes(range(200)) * 100
 
@@ -81,3 +86,31 @@ async def test_a_note_that_cannot_be_kept_is_no_failure(key: str) -> None:
     await write_note(away, key, size=1, crc=7)
 
     assert await away.note(key) is None
+
+
+async def test_while_a_note_is_being_written_no_other_is_and_none_is_when_the_keeper_has_stopped(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(MemoryBlobs):
+        writing = 0
+        written = 0
+
+        async def set_note(self, key: str, note: bytes) -> None:
+            self.writing += 1
+            assert self.writing == 1
+            await asyncio.sleep(0.05)
+            self.writing -= 1
+            self.written += 1
+
+    monkeypatch.setattr(sums_module, "NOTE_SECONDS", 0.01)
+    slow = Slow(SystemClock())
+    terms = Terms(9, lambda count: LengthMismatch(received=count, declared=9), lambda _: None)
+    keeper = NoteKeeper(slow, key, Intake(FakeDisk(), Buffers(64), Received.nothing(), terms))
+
+    await asyncio.sleep(0.08)
+    await keeper.stop()
+    written = slow.written
+    await asyncio.sleep(0.1)
+
+    assert slow.writing == 0
+    assert slow.written == written >= 1

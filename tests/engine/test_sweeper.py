@@ -90,6 +90,19 @@ async def test_an_upload_that_is_being_written_never_expires(engine: Engine, wor
     assert (await engine.uploads.status(upload_id, ANN)).session.offset == 3
 
 
+@pytest.mark.parametrize("how", ["aborted", "completed"])
+async def test_an_upload_that_ended_since_it_was_listed_is_left_alone(engine: Engine, world: World, how: str) -> None:
+    upload_id = await created(engine)
+    (listed,) = (await engine.uploads.list(ANN)).rows
+    if how == "aborted":
+        await engine.uploads.abort(upload_id, ANN)
+    else:
+        await engine.uploads.append(upload_id, ANN, body(TEXT))
+    world.clock.ahead = 2 * engine.limits.upload_ttl
+
+    assert await engine.uploads.tidy(listed, ANN) is None
+
+
 async def test_an_upload_that_a_crash_left_full_is_completed(engine: Engine, world: World) -> None:
     upload_id = await created(engine)
     await store_bytes(world.blobs, upload_id, TEXT)
