@@ -550,6 +550,7 @@ async def test_writing_back_begins_early_so_that_the_sync_at_the_end_is_short(
         assert ranges[0][0] == 0
         ends = [start + count for start, count in ranges]
         assert [start for start, _ in ranges[1:]] == ends[:-1]
+        assert all(count >= WRITEBACK_EVERY - MIB for _, count in ranges)
         assert 40 * MIB - 2 * WRITEBACK_EVERY < ends[-1] <= 40 * MIB
     store.close()
 

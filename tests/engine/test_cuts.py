@@ -9,6 +9,7 @@ import pytest
 from tests.contracts.leases import is_free
 from tests.engine.faults import Faults
 from tests.engine.world import ANN, Engine, World, blob_keys, content, declared, memory_world
+from uploadstream.adapters.memory_catalog import MemoryCatalog
 from uploadstream.core.digests import crc32c
 from uploadstream.core.errors import (
     CatalogUnavailable,
@@ -17,6 +18,7 @@ from uploadstream.core.errors import (
     StorageUnavailable,
     TypeMismatch,
 )
+from uploadstream.core.files import Audit, File
 from uploadstream.core.session import State
 from uploadstream.engine.intake import Intake
 
@@ -136,6 +138,37 @@ async def test_a_whole_file_whose_request_is_cancelled_at_any_moment_is_whole_or
     files = (await world.engine.files.list(ANN)).rows
     assert await blob_keys(world) == {file.id for file in files}
     await Outcome(world, engine, None, f"cancelled after {turns} turns").assert_sound()
+
+
+async def test_a_commit_that_goes_on_after_its_request_was_cancelled_is_waited_for() -> None:
+    class Grouping(MemoryCatalog):
+        """Commits for many at once, and does not stop for one of them."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.commits: list[asyncio.Task[File]] = []
+
+        async def publish(self, file: File, audit: Audit) -> File:
+            self.commits.append(asyncio.create_task(self._commit(file, audit)))
+            return await asyncio.shield(self.commits[-1])
+
+        async def _commit(self, file: File, audit: Audit) -> File:
+            await asyncio.sleep(0.03)
+            return await super().publish(file, audit)
+
+    world = memory_world()
+    world.catalog = catalog = Grouping()
+    engine = world.start()
+    storing = asyncio.create_task(store_whole(engine))
+    while not catalog.commits:  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0)
+
+    storing.cancel()
+    await asyncio.wait([storing, *catalog.commits])
+
+    assert storing.cancelled()
+    (file,) = (await engine.files.list(ANN)).rows
+    assert await content(engine, file) == SENT
 
 
 @pytest.mark.parametrize("sent", [SENT[:-1], SENT + b"x", b""])
