@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contracts.blobs import a_key, store_bytes
 from uploadstream import app
 from uploadstream.core.errors import Busy, StorageUnavailable
 from uploadstream.settings import Settings, load
@@ -34,9 +35,8 @@ async def test_who_shares_the_blobs_shares_the_leases(tmp_path: Path) -> None:
 
 
 async def test_the_leases_are_no_blobs(tmp_path: Path) -> None:
-    async with app.service(settings_of(tmp_path)) as running:
-        async with running.ports.leases.hold("a key", let_go=lambda: None):
-            assert [blob async for blob in running.ports.blobs.blobs()] == []
+    async with app.service(settings_of(tmp_path)) as one, one.ports.leases.hold("a key", let_go=lambda: None):
+        assert [blob async for blob in one.ports.blobs.blobs()] == []
 
 
 async def test_a_service_that_cannot_start_keeps_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,3 +53,48 @@ async def test_a_service_that_cannot_start_keeps_nothing_open(tmp_path: Path, mo
 
     left = {thread.name for thread in threading.enumerate()} - before
     assert [name for name in left if not name.startswith("asyncio")] == []
+
+
+def names_in(root: Path) -> list[str]:
+    return sorted(path.name for path in root.iterdir())
+
+
+async def test_a_volume_that_is_not_mounted_is_not_taken_for_an_empty_store(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    async with app.service(settings):
+        pass
+    (tmp_path / "store").rename(tmp_path / "away")
+    (tmp_path / "store").mkdir()
+
+    with pytest.raises(
+        app.WrongStore, match=f"^Storage at {tmp_path / 'store'} is not the one this catalog belongs to"
+    ):
+        async with app.service(settings):
+            pytest.fail("it started")
+    with pytest.raises(app.WrongStore):
+        [verdict async for verdict in app.fsck(settings)]
+
+    assert names_in(tmp_path / "store") == []
+    (tmp_path / "store").rmdir()
+    (tmp_path / "away").rename(tmp_path / "store")
+    async with app.service(settings):
+        pass
+
+
+async def test_a_mistyped_catalog_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
+    async with app.service(settings_of(tmp_path)) as running:
+        await store_bytes(running.ports.blobs, a_key(), b"precious")
+
+    with pytest.raises(app.WrongStore, match="has blobs that this new catalog knows nothing of"):
+        async with app.service(settings_of(tmp_path, database="typo.sqlite")):
+            pytest.fail("it started")
+
+
+async def test_directories_that_a_copy_left_out_are_made_again(tmp_path: Path) -> None:
+    async with app.service(settings_of(tmp_path)):
+        pass
+    for shard in (tmp_path / "store").glob("??"):
+        shard.rmdir()
+
+    async with app.service(settings_of(tmp_path)) as running:
+        await store_bytes(running.ports.blobs, a_key(), b"abc")

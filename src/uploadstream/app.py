@@ -25,6 +25,7 @@ from uploadstream.core.errors import Draining
 from uploadstream.engine.buffers import Buffers
 from uploadstream.engine.downloads import Downloads
 from uploadstream.engine.files import Files
+from uploadstream.engine.pairing import WrongStore, check_pair, pair
 from uploadstream.engine.receiving import Receiver
 from uploadstream.engine.sweeper import Sweep, Sweeper
 from uploadstream.engine.uploads import Uploads
@@ -45,7 +46,7 @@ from uploadstream.servers.listening import listen, port_of, reserve
 from uploadstream.servers.workers import supervise
 from uploadstream.settings import Settings
 
-__all__ = ["Listening", "SchemaTooNew", "Service", "fsck", "http_app", "serve", "serve_here", "service"]
+__all__ = ["Listening", "SchemaTooNew", "Service", "WrongStore", "fsck", "http_app", "serve", "serve_here", "service"]
 
 SWEEP_SECONDS: Final = 60.0
 # Whoever writes the same blobs must see the same leases, whatever its data directory: they are kept among the blobs.
@@ -72,17 +73,19 @@ class Service:
 
 @asynccontextmanager
 async def service(settings: Settings) -> AsyncIterator[Service]:
-    """The engine on embedded parts: SQLite and the local disk."""
+    """The engine on embedded parts: SQLite and the local disk. WrongStore, SchemaTooNew, Unavailable."""
+    clock = SystemClock()
     fsync = Fsync(settings.fsync.value)
     async with AsyncExitStack() as opened:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         catalog = await SqliteCatalog.open(settings.catalog_path, durable=fsync is not Fsync.NEVER)
         opened.push_async_callback(catalog.close)
-        blobs = DiskBlobs(settings.blobs_path, fsync=fsync)
+        blobs = DiskBlobs(settings.blobs_path, fsync=fsync, new=await catalog.store_id() is None)
         opened.callback(blobs.close)
+        await pair(catalog, blobs, new_id=clock.new_id(), place=str(settings.blobs_path.resolve()))
         leases = DiskLeases(settings.blobs_path / LEASES)
         opened.callback(leases.close)
-        ports = Ports(catalog, blobs, leases.listen(), SystemClock())
+        ports = Ports(catalog, blobs, leases.listen(), clock)
         watch = Watch(read_timeout_seconds=settings.read_timeout.total_seconds())
         files = Files(ports)
         uploads = Uploads(ports, files, Receiver(ports, watch, Buffers(), settings.limits), settings.limits)
@@ -113,9 +116,9 @@ class Listening:
 def grpc_server(running: Service, settings: Settings, socket: Socket) -> GrpcServer:
     """The gRPC server with every gRPC protocol."""
     service = FileService(running.uploads, running.downloads, running.files)
-    first_message_seconds = settings.read_timeout.total_seconds()
+    silence_seconds = settings.read_timeout.total_seconds()
     return GrpcServer(
-        [GrpcioFileService(service, first_message_seconds=first_message_seconds)],
+        [GrpcioFileService(service, silence_seconds=silence_seconds)],
         socket,
         status_of=grpc_status_of,
         chunk_size_max=settings.max_chunk_size,
@@ -170,9 +173,16 @@ def serve(settings: Settings, *, ready: Callable[[Listening], None]) -> int:
     """Serve until SIGTERM or SIGINT; the exit status. OSError: a port cannot be had."""
     configure()
     if settings.workers > 1:
+        asyncio.run(_try(settings))
         return _serve_with_workers(settings, ready)
     asyncio.run(_serve_until_told(settings, ready))
     return 0
+
+
+async def _try(settings: Settings) -> None:
+    """Begin and end: what keeps every worker from its work is raised here, once."""
+    async with service(settings):
+        return
 
 
 def _serve_with_workers(settings: Settings, ready: Callable[[Listening], None]) -> int:
@@ -219,12 +229,14 @@ def _log_sweep(sweep: Sweep) -> None:
 
 
 async def fsck(settings: Settings) -> AsyncIterator[Verdict]:
-    """A verdict on every stored file; the service may be running beside."""
-    catalog = await SqliteCatalog.open(settings.catalog_path, durable=False)
-    blobs = DiskBlobs(settings.blobs_path)
-    try:
-        async for verdict in verify(Ports(catalog, blobs, DiskLeases(settings.blobs_path / LEASES), SystemClock())):
+    """A verdict on every stored file; the service may be running beside. WrongStore, SchemaTooNew."""
+    async with AsyncExitStack() as opened:
+        catalog = await SqliteCatalog.open(settings.catalog_path, durable=False)
+        opened.push_async_callback(catalog.close)
+        blobs = DiskBlobs(settings.blobs_path, new=False)
+        opened.callback(blobs.close)
+        await check_pair(catalog, blobs, place=str(settings.blobs_path.resolve()))
+        leases = DiskLeases(settings.blobs_path / LEASES)
+        opened.callback(leases.close)
+        async for verdict in verify(Ports(catalog, blobs, leases, SystemClock())):
             yield verdict
-    finally:
-        await catalog.close()
-        blobs.close()

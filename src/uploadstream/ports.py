@@ -125,6 +125,14 @@ class BlobStore(Protocol):
         """How many bytes there is room for; None if the store cannot say."""
         ...
 
+    async def store_id(self) -> str | None:
+        """The id that the store was given; None if it has none, as an empty disk in its place would."""
+        ...
+
+    async def set_store_id(self, store_id: str) -> str:
+        """Give the store an id, unless it has one; the one that it has now, durably."""
+        ...
+
     async def check(self) -> None:
         """Raise StorageUnavailable unless bytes can be written now."""
         ...
@@ -193,6 +201,14 @@ class Catalog(Protocol):
 
     async def deletion_stats(self, user_id: str | None) -> DeletionStats:
         """Deletions and restores of one user's files, or of everybody's."""
+        ...
+
+    async def store_id(self) -> str | None:
+        """The id of the store that has the bytes of what is known here; None if that is not settled yet."""
+        ...
+
+    async def set_store_id(self, store_id: str) -> str:
+        """Settle which store it is, unless it is settled; the one that it is now."""
         ...
 
     async def check(self) -> None:

@@ -1,5 +1,6 @@
 """What every blob store promises."""
 
+import asyncio
 import contextlib
 import random
 import uuid
@@ -312,6 +313,23 @@ class BlobStoreContract:
         await store.sync(key)
 
         assert await content(store, key) == b"abc"
+
+    async def test_a_new_store_has_no_id(self, store: BlobStore) -> None:
+        assert await store.store_id() is None
+
+    async def test_a_store_keeps_the_first_id_it_was_given(self, store: BlobStore) -> None:
+        first, second = a_key(), a_key()
+
+        given = [await store.set_store_id(first), await store.set_store_id(second)]
+
+        assert given == [first, first]
+        assert await store.store_id() == first
+        assert await listed(store) == {}
+
+    async def test_of_ids_given_at_once_one_is_kept(self, store: BlobStore) -> None:
+        given = await asyncio.gather(*(store.set_store_id(a_key()) for _ in range(10)))
+
+        assert set(given) == {await store.store_id()}
 
     async def test_a_store_that_works_says_so(self, store: BlobStore) -> None:
         await store.check()

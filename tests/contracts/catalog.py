@@ -541,3 +541,19 @@ class CatalogContract:
 
     async def test_it_answers(self, catalog: Catalog) -> None:
         await catalog.check()
+
+    async def test_a_new_catalog_is_settled_on_no_store(self, catalog: Catalog) -> None:
+        assert await catalog.store_id() is None
+
+    async def test_the_first_store_it_was_settled_on_stays(self, catalog: Catalog) -> None:
+        first, second = an_id(), an_id()
+
+        settled = [await catalog.set_store_id(first), await catalog.set_store_id(second)]
+
+        assert settled == [first, first]
+        assert await catalog.store_id() == first
+
+    async def test_of_stores_it_is_settled_on_at_once_one_stays(self, catalog: Catalog) -> None:
+        settled = await asyncio.gather(*(catalog.set_store_id(an_id()) for _ in range(10)))
+
+        assert set(settled) == {await catalog.store_id()}

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
+from uploadstream.adapters.disk_files import place_first, replace, sync, unlink
 from uploadstream.adapters.disk_io import Pace, read_now, start_writeback, write_all
 from uploadstream.core.errors import OffsetMismatch, StorageFull, StorageUnavailable
 from uploadstream.core.sizes import MIB
@@ -30,6 +31,8 @@ RESERVE: Final = 16 * MIB
 
 _KEY: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _NOTE_SUFFIX: Final = ".note"
+# Not hidden, so that who copies a store by `cp blobs/*` copies it too.
+_STORE_ID: Final = "store-id"
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,7 +49,8 @@ class Fsync(enum.StrEnum):
 class DiskBlobs:
     """The blob store of one machine, or of several processes on it."""
 
-    def __init__(self, root: Path, *, fsync: Fsync = Fsync.COMPLETE, threads: int = 8) -> None:
+    def __init__(self, root: Path, *, fsync: Fsync = Fsync.COMPLETE, threads: int = 8, new: bool = True) -> None:
+        """The store at `root`. Unless `new`, nothing is made where there is none: it may be an empty mount point."""
         self.fsync: Final = fsync
         self.pace: Final = Pace()
         self._read_pace = Pace()
@@ -54,8 +58,12 @@ class DiskBlobs:
         self._root = root
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="disk")
         with translated():
-            for shard in range(256):
-                (root / f"{shard:02x}").mkdir(parents=True, exist_ok=True)
+            if new or (root / _STORE_ID).exists():
+                self._make_directories()
+
+    def _make_directories(self) -> None:
+        for shard in range(256):
+            (self._root / f"{shard:02x}").mkdir(parents=True, exist_ok=True)
 
     def close(self) -> None:
         """Let running work end."""
@@ -144,18 +152,18 @@ class DiskBlobs:
 
     def _sync(self, path: Path) -> None:
         for each in (path, path.parent):
-            with suppress(FileNotFoundError), opened(each) as fd:
-                os.fsync(fd)
+            with suppress(FileNotFoundError):
+                sync(each)
 
     async def remove(self, key: str) -> None:
         """See ports.BlobStore."""
         path = self.path(key)
-        await self.in_thread(_unlink, path, path.with_name(key + _NOTE_SUFFIX))
+        await self.in_thread(unlink, path, path.with_name(key + _NOTE_SUFFIX))
 
     async def set_note(self, key: str, note: bytes) -> None:
         """See ports.BlobStore."""
         path = self.path(key)
-        await self.in_thread(_replace, path.with_name(key + _NOTE_SUFFIX), note)
+        await self.in_thread(replace, path.with_name(key + _NOTE_SUFFIX), note)
 
     async def note(self, key: str) -> bytes | None:
         """See ports.BlobStore."""
@@ -182,11 +190,27 @@ class DiskBlobs:
             room = os.statvfs(self._root)
         return max(0, room.f_bavail * room.f_frsize - RESERVE)
 
+    async def store_id(self) -> str | None:
+        """See ports.BlobStore."""
+
+        def read() -> str | None:
+            try:
+                return (self._root / _STORE_ID).read_text("ascii", errors="replace").strip()
+            except FileNotFoundError:
+                return None
+
+        return await self.in_thread(read)
+
+    async def set_store_id(self, store_id: str) -> str:
+        """See ports.BlobStore."""
+        content = f"{store_id}\n".encode("ascii")
+        return (await self.in_thread(place_first, self._root / _STORE_ID, content)).decode("ascii", "replace").strip()
+
     async def check(self) -> None:
         """See ports.BlobStore."""
         path = self._root / f"check.{os.getpid()}"
-        await self.in_thread(_replace, path, b"ok")
-        await self.in_thread(_unlink, path)
+        await self.in_thread(replace, path, b"ok")
+        await self.in_thread(unlink, path)
 
 
 class DiskSink:
@@ -233,8 +257,7 @@ class DiskSink:
 
     def _sync(self) -> None:
         os.fsync(self._fd)
-        with opened(self._directory) as fd:  # the name too
-            os.fsync(fd)
+        sync(self._directory)  # the name too
 
 
 @contextmanager
@@ -248,33 +271,8 @@ def translated() -> Iterator[None]:
         raise StorageUnavailable from error
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[int]:
-    """A file or directory, open for what needs only a descriptor."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
 def _blob(key: str, found: os.stat_result) -> Blob:
     return Blob(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
-
-
-def _unlink(*paths: Path) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a small file whole or not at all; how durable it is does not matter."""
-    new = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        new.write_bytes(content)
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def _scan(directory: Path) -> list[Blob]:

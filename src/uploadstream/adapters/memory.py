@@ -20,6 +20,7 @@ class MemoryBlobs:
         self.content: dict[str, bytearray] = {}
         self._touched: dict[str, datetime] = {}
         self._notes: dict[str, bytes] = {}
+        self._store_id: str | None = None
 
     async def append(self, key: str, *, at: int) -> Sink:
         """See ports.BlobStore."""
@@ -78,6 +79,15 @@ class MemoryBlobs:
     async def free(self) -> int | None:
         """See ports.BlobStore."""
         return None
+
+    async def store_id(self) -> str | None:
+        """See ports.BlobStore."""
+        return self._store_id
+
+    async def set_store_id(self, store_id: str) -> str:
+        """See ports.BlobStore."""
+        self._store_id = self._store_id or store_id
+        return self._store_id
 
     async def check(self) -> None:
         """See ports.BlobStore."""

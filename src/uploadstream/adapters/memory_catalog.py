@@ -25,6 +25,7 @@ class MemoryCatalog:
         self._ended_at: dict[str, datetime] = {}
         self._files: dict[str, File] = {}
         self._trail: list[tuple[Position, Audit]] = []
+        self._store_id: str | None = None
 
     async def create_upload(self, session: Session, audit: Audit) -> None:
         """Remember a new upload; one that is there already stays as it is."""
@@ -124,6 +125,15 @@ class MemoryCatalog:
             age_seconds_mean=sum(ages) / len(ages) if ages else 0.0,
             age_seconds_max=max(ages, default=0.0),
         )
+
+    async def store_id(self) -> str | None:
+        """The id of the store that has the bytes."""
+        return self._store_id
+
+    async def set_store_id(self, store_id: str) -> str:
+        """Settle which store it is, unless it is settled; the one that it is now."""
+        self._store_id = self._store_id or store_id
+        return self._store_id
 
     async def check(self) -> None:
         """It always answers."""

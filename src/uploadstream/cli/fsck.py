@@ -10,6 +10,7 @@ import typer
 
 from uploadstream import app, settings
 from uploadstream.cli import screen
+from uploadstream.core.errors import Refusal
 from uploadstream.core.sizes import iec
 from uploadstream.engine.verify import Finding, Verdict
 
@@ -30,7 +31,11 @@ def fsck(
     if not chosen.catalog_path.exists():
         screen.fail(f"No catalog at {chosen.catalog_path}; name the data directory of the service with --data-dir")
         raise typer.Exit(1)
-    verdicts = asyncio.run(_verdicts(chosen, quiet=as_json))
+    try:
+        verdicts = asyncio.run(_verdicts(chosen, quiet=as_json))
+    except (Refusal, app.SchemaTooNew, app.WrongStore) as error:
+        screen.fail(str(error))
+        raise typer.Exit(1) from None
     broken = [verdict for verdict in verdicts if verdict.finding is not Finding.WHOLE]
     size = sum(verdict.file.size for verdict in verdicts)
     if as_json:

@@ -62,6 +62,9 @@ def serve(  # noqa: PLR0913 - one argument an option
         what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
         screen.fail(f"{what}; choose another port or directory, see serve --help")
         raise typer.Exit(1) from None
+    except app.WrongStore as error:
+        screen.fail(str(error))
+        raise typer.Exit(1) from None
     except (Refusal, app.SchemaTooNew) as error:
         screen.fail(f"{error}; see {chosen.data_dir.resolve()}")
         raise typer.Exit(1) from None

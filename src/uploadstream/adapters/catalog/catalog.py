@@ -131,6 +131,14 @@ class SqliteCatalog:
         """Deletions and restores of one user's files, or of everybody's."""
         return await self._list(queries.deletion_stats, user_id)
 
+    async def store_id(self) -> str | None:
+        """The id of the store that has the bytes."""
+        return await self._look_up(queries.store_id)
+
+    async def set_store_id(self, store_id: str) -> str:
+        """Settle which store it is, unless it is settled; the one that it is now."""
+        return await self._write(writes.set_store_id, store_id)
+
     async def check(self) -> None:
         """Raise CatalogUnavailable unless it answers."""
         await self._look_up(queries.check)

@@ -15,7 +15,17 @@ from sqlalchemy import Column, Connection, Select, Table, bindparam, func, liter
 
 from uploadstream.adapters.catalog.columns import Id, Instant, day_of, seconds_between
 from uploadstream.adapters.catalog.rows import audit_of, file_of, session_of
-from uploadstream.adapters.catalog.tables import AUDIT, FILES, IN_TRASH, IN_USE, OF_DELETIONS, OPEN, UPLOADS
+from uploadstream.adapters.catalog.tables import (
+    AUDIT,
+    FILES,
+    IN_TRASH,
+    IN_USE,
+    OF_DELETIONS,
+    OPEN,
+    PROPERTIES,
+    STORE_ID,
+    UPLOADS,
+)
 from uploadstream.core.files import Action, Audit, File
 from uploadstream.core.pages import Position
 from uploadstream.core.session import Session
@@ -26,6 +36,7 @@ KEYS_MAX: Final = 10_000
 
 _UPLOAD: Final = select(UPLOADS).where(UPLOADS.c.id == bindparam("id"))
 _FILE: Final = select(FILES).where(FILES.c.id == bindparam("id"))
+_PROPERTY: Final = select(PROPERTIES.c.value).where(PROPERTIES.c.name == bindparam("name"))
 _CHECK: Final = select(FILES.c.id).limit(1)
 _KEYS: Final = bindparam("keys", expanding=True, type_=Id)
 _KNOWN: Final = union_all(
@@ -88,6 +99,11 @@ def deletion_stats(connection: Connection, user_id: str | None) -> DeletionStats
         age_seconds_mean=sum(row.age_sum for row in deletions) / deleted if deleted else 0.0,
         age_seconds_max=max((row.age_max for row in deletions), default=0.0),
     )
+
+
+def store_id(connection: Connection) -> str | None:
+    """The id of the store that has the bytes."""
+    return connection.execute(_PROPERTY, {"name": STORE_ID}).scalar()
 
 
 def check(connection: Connection) -> None:

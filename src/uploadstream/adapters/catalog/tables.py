@@ -100,6 +100,12 @@ JOBS: Final = Table(
     UniqueConstraint("file_id", "kind"),
 )
 
+# What is true of the catalog as a whole.
+PROPERTIES: Final = Table(
+    "properties", METADATA, Column("name", Text, primary_key=True), Column("value", Text, nullable=False)
+)
+STORE_ID: Final = "store_id"
+
 
 def _partial(name: str, *columns: Column[Any], where: ColumnElement[bool]) -> None:
     """An index of the rows that fulfil a condition; it is used by a query that states the same condition."""

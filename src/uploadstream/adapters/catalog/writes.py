@@ -15,8 +15,20 @@ from sqlalchemy import Connection, Table, bindparam, delete, insert, select, upd
 
 from uploadstream.adapters.catalog.columns import Id
 from uploadstream.adapters.catalog.queries import file as read_file
+from uploadstream.adapters.catalog.queries import store_id as read_store_id
 from uploadstream.adapters.catalog.rows import audit_values, file_values, job_values, session_values
-from uploadstream.adapters.catalog.tables import AUDIT, ENDED, FILES, IN_TRASH, IN_USE, JOBS, OPEN, UPLOADS
+from uploadstream.adapters.catalog.tables import (
+    AUDIT,
+    ENDED,
+    FILES,
+    IN_TRASH,
+    IN_USE,
+    JOBS,
+    OPEN,
+    PROPERTIES,
+    STORE_ID,
+    UPLOADS,
+)
 from uploadstream.core.files import Audit, File
 from uploadstream.core.session import Session
 
@@ -29,6 +41,7 @@ _ADD_UPLOADS: Final = insert(UPLOADS)
 _ADD_FILES: Final = insert(FILES)
 _ADD_AUDIT: Final = insert(AUDIT)
 _ADD_JOBS: Final = insert(JOBS)
+_ADD_PROPERTY: Final = insert(PROPERTIES)
 _DROP_UPLOADS: Final = delete(UPLOADS).where(UPLOADS.c.id == _ID)
 _DECLARE: Final = update(UPLOADS).where(UPLOADS.c.id == _ID, OPEN).values(length=bindparam("new_length"))
 _END: Final = (
@@ -110,6 +123,15 @@ def record(connection: Connection, given: Sequence[Audit]) -> Sequence[None]:
 def forget_ended(connection: Connection, given: Sequence[tuple[datetime, int]]) -> Sequence[int]:
     """Drop the rows of uploads that ended long ago; how many they were."""
     return [connection.execute(_FORGET, {"before": before, "limit": limit}).rowcount for before, limit in given]
+
+
+def set_store_id(connection: Connection, given: Sequence[str]) -> Sequence[str]:
+    """Settle which store has the bytes: the first that was ever given."""
+    known = read_store_id(connection)
+    if known is None:
+        known = given[0]
+        connection.execute(_ADD_PROPERTY, {"name": STORE_ID, "value": known})
+    return [known] * len(given)
 
 
 IN_ORDER: Final[Sequence[Act]] = (

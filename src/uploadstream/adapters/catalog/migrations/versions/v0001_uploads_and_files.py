@@ -17,6 +17,7 @@ def upgrade() -> None:
     _make_files()
     _make_audit()
     _make_jobs()
+    _make_properties()
 
 
 def _make_uploads() -> None:
@@ -97,6 +98,15 @@ def _make_jobs() -> None:
         sa.ForeignKeyConstraint(["file_id"], ["files.id"], name="fk_jobs_file_id", ondelete="CASCADE"),
     )
     _make_index("jobs_waiting", "jobs", ["run_at", "id"], where="state = 'pending'")
+
+
+def _make_properties() -> None:
+    op.create_table(
+        "properties",
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("value", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_properties"),
+    )
 
 
 def _make_index(name: str, table: str, columns: list[str], *, where: str) -> None:

@@ -1,0 +1,62 @@
+"""Directories, and small files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """A file or directory, open for what needs only a descriptor."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def sync(path: Path) -> None:
+    """A file's content, or a directory's names, on the disk."""
+    with opened(path) as fd:
+        os.fsync(fd)
+
+
+def unlink(*paths: Path) -> None:
+    """Remove files that may be there."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a small file whole or not at all; how durable it is does not matter."""
+    new = temporary(path)
+    try:
+        new.write_bytes(content)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def place_first(path: Path, content: bytes) -> bytes:
+    """Write a small file, durably, unless it is there; what is in it now, whoever wrote it."""
+    new = temporary(path)
+    try:
+        new.write_bytes(content)
+        sync(new)
+        try:
+            path.hardlink_to(new)
+        except FileExistsError:
+            return path.read_bytes()
+        sync(path.parent)
+    finally:
+        new.unlink(missing_ok=True)
+    return content
+
+
+def temporary(path: Path) -> Path:
+    """A name beside a file that nobody else uses, in this process or in another."""
+    return path.with_name(f"{path.name}.{secrets.token_hex(8)}")
