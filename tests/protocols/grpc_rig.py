@@ -26,7 +26,7 @@ UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_le
 def server_of(
     world: World,
     *,
-    first_message_seconds: float = 60.0,
+    silence_seconds: float = 60.0,
     reuse_port: bool = False,
     port: int = 0,
     tls: Tls | None = None,
@@ -34,7 +34,7 @@ def server_of(
     engine = world.engine
     service = FileService(engine.uploads, engine.downloads, engine.files)
     return GrpcServer(
-        [GrpcioFileService(service, first_message_seconds=first_message_seconds)],
+        [GrpcioFileService(service, silence_seconds=silence_seconds)],
         Socket("127.0.0.1", port, reuse_port=reuse_port, tls=tls),
         status_of=status_of,
         chunk_size_max=world.limits.chunk_size_max,
@@ -116,12 +116,12 @@ class Failure:
 
 @asynccontextmanager
 async def running(
-    *, limits: Limits | None = None, read_timeout_seconds: float = 60.0, first_message_seconds: float = 60.0
+    *, limits: Limits | None = None, read_timeout_seconds: float = 60.0, silence_seconds: float = 60.0
 ) -> AsyncIterator[Rig]:
     """A server for the time of a test."""
     world = memory_world()
     world.start(limits=limits, read_timeout_seconds=read_timeout_seconds)
-    server = server_of(world, first_message_seconds=first_message_seconds)
+    server = server_of(world, silence_seconds=silence_seconds)
     port = await server.start()
     try:
         async with aio.insecure_channel(f"127.0.0.1:{port}", options=UNLIMITED) as channel:

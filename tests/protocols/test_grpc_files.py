@@ -32,6 +32,12 @@ async def first(call: aio.UnaryStreamCall[pb.DownloadFileRequest, pb.DownloadFil
     await call.read()
 
 
+async def everything(call: aio.UnaryStreamCall[pb.DownloadFileRequest, pb.DownloadFileResponse]) -> None:
+    """Await the end of a download."""
+    while await call.read() is not aio.EOF:
+        pass
+
+
 async def test_a_download_begins_with_info_and_brings_every_byte(rig: Rig) -> None:
     file_id = await rig.store(DATA, filename="film.bin")
 
@@ -100,6 +106,18 @@ async def test_a_download_that_is_cancelled_ends(rig: Rig) -> None:
 
     async with asyncio.timeout(5):
         await rig.server.stop(grace_seconds=5)
+
+
+async def test_a_client_that_takes_nothing_does_not_hold_a_download_for_ever() -> None:
+    async with running(silence_seconds=0.3) as rig:
+        file_id = await rig.store(bytes(64 * MIB))
+        call = rig.stub.DownloadFile(pb.DownloadFileRequest(file_id=file_id))
+        await first(call)
+
+        await asyncio.sleep(1)
+
+        failure = await failure_of(everything(call))
+        assert (failure.code, failure.info.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "BODY_TIMEOUT")
 
 
 async def test_an_upload_in_progress_is_followed_to_its_end(rig: Rig) -> None:

@@ -319,7 +319,7 @@ async def test_a_stream_that_brings_nothing_ends_in_time_and_keeps_its_bytes() -
 
 
 async def test_a_stream_that_never_says_what_it_is_about_ends_in_time() -> None:
-    async with running(first_message_seconds=0.2) as rig:
+    async with running(silence_seconds=0.2) as rig:
         failure = await failure_of(rig.stub.UploadFile())
 
         assert (failure.code, failure.info.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "BODY_TIMEOUT")

@@ -93,6 +93,17 @@ async def test_a_call_that_ends_itself_ends_as_it_says() -> None:
     assert (failure.code, failure.text, logs) == (grpc.StatusCode.CANCELLED, "enough", [])
 
 
+async def test_a_client_that_has_gone_is_no_fault_of_ours() -> None:
+    async def send(_: bytes, __: object) -> bytes:
+        raise aio.InternalError
+
+    with capture_logs() as logs:
+        async with echoing(send) as (_, echo):
+            failure = await failure_of(echo(b""))
+
+    assert (failure.code, failure.text, logs) == (grpc.StatusCode.UNAVAILABLE, "Connection was lost", [])
+
+
 async def test_a_call_whose_client_has_gone_is_cancelled() -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
 

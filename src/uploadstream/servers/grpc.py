@@ -1,11 +1,13 @@
 """The gRPC server: a socket and its limits, health and reflection, and the edge that every call goes through.
 
-Memory stays flat because the windows do: without BDP probing they never grow beyond the look-ahead.
+Memory stays flat because the windows do: without BDP probing they never grow beyond the look-ahead. Measured with 16
+uploads at once, 1 MiB of it cost 72 MiB above idle, 512 KiB with a single heap 52 MiB, and both took the same time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import errno
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -19,11 +21,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from uploadstream.core.errors import Draining, Refusal
-from uploadstream.core.sizes import KIB, MIB
+from uploadstream.core.sizes import KIB
 
 log = structlog.get_logger()
 
-LOOKAHEAD_BYTES: Final = MIB
+LOOKAHEAD_BYTES: Final = 512 * KIB
 STREAMS_MAX: Final = 1000  # of one connection
 METADATA_BYTES_MAX: Final = 16 * KIB
 # A chunk over the limit is refused in our words, so it has to come through; what is larger still is refused in grpc's.
@@ -33,6 +35,7 @@ IDLE_SECONDS: Final = 600  # of a connection without a call
 PING_SECONDS: Final = 20
 PONG_SECONDS: Final = 10
 CUT_SECONDS: Final = 5.0
+_M_ARENA_MAX: Final = -8  # malloc.h
 
 Call = Callable[[Any, Any], Awaitable[Any]]
 Guard = Callable[[str, Call], Call]
@@ -107,6 +110,10 @@ class Edge:
             if self._is_cut:
                 await self._refuse(context, Draining())
             raise
+        except aio.InternalError:  # a message could not be sent: the client has gone, which is no fault to be logged
+            with suppress(aio.InternalError):
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "Connection was lost")
+            raise asyncio.CancelledError from None
         except aio.BaseError:  # the call has ended, and grpc knows how
             raise
         except Exception:
@@ -146,6 +153,7 @@ class GrpcServer:
         chunk_size_max: int,
     ) -> None:
         """To be called in the loop that the server is to run in."""
+        use_one_heap()
         self._socket = socket
         self._edge = Edge(status_of)
         self._health = health.aio.HealthServicer()
@@ -186,6 +194,12 @@ class GrpcServer:
         closing.cancel()  # those who watch the health would be waited for
         await asyncio.wait([closing])
         await self._server.stop(None)
+
+
+def use_one_heap() -> None:
+    """Let glibc give grpc's threads no heaps of their own, each of which would keep its peak (mallopt(3))."""
+    with suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def options_of(socket: Socket, chunk_size_max: int) -> list[tuple[str, int]]:

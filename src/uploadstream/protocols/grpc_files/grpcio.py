@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -27,16 +28,19 @@ Context = aio.ServicerContext[Any, bytes]  # reads bytes, or EOF
 Call = Callable[[Any, Any], Awaitable[Any]]
 Guard = Callable[[str, Call], Call]
 Request = TypeVar("Request", bound=Message)
+Result = TypeVar("Result")
 
 
 class GrpcioFileService:
-    """The methods of `service`; a stream has `first_message_seconds` to say what it brings."""
+    """The methods of `service`. `silence_seconds`: how long a client may leave us waiting, for the first message of an
+    upload, or with one of a download that it does not take.
+    """
 
     name: Final = pb.DESCRIPTOR.services_by_name["FileService"].full_name
 
-    def __init__(self, service: FileService, *, first_message_seconds: float) -> None:
+    def __init__(self, service: FileService, *, silence_seconds: float) -> None:
         self._service = service
-        self._first_message_seconds = first_message_seconds
+        self._silence_seconds = silence_seconds
 
     def handler(self, guard: Guard) -> grpc.GenericRpcHandler:
         """For a server, which wraps every method with its guard."""
@@ -63,33 +67,36 @@ class GrpcioFileService:
 
     async def upload(self, _: object, context: Context) -> bytes:
         """UploadFile."""
-        metadata = read_metadata(read_sent(await self._first_message(context)))
+        first = await self._in_time(context.read())
+        if first is aio.EOF:
+            raise MissingMetadata
+        metadata = read_metadata(read_sent(first))
         size_max = self._service.chunk_size_max
 
         async def pour(intake: Intake) -> None:
             while (message := await context.read()) is not aio.EOF:
                 waiting = intake.feed(read_chunk(read_sent(message), at=intake.offset, size_max=size_max))
+                del message  # not to be kept while the next one comes
                 if waiting is not None:
                     await waiting
 
         response = await self._service.upload_file(metadata, context.peer(), pour)
         return response.SerializeToString()
 
-    async def _first_message(self, context: Context) -> bytes:
-        try:
-            async with asyncio.timeout(self._first_message_seconds):
-                message = await context.read()
-        except TimeoutError:
-            raise BodyTimeout(seconds=self._first_message_seconds) from None
-        if not isinstance(message, bytes):
-            raise MissingMetadata
-        return message
-
     async def download(self, message: bytes, context: Context) -> None:
         """DownloadFile."""
         request = read_request(pb.DownloadFileRequest, message)
-        async for response in self._service.download_file(request, context.peer()):
-            await context.write(response)
+        async with aclosing(self._service.download_file(request, context.peer())) as responses:
+            async for response in responses:
+                await self._in_time(context.write(response))
+
+    async def _in_time(self, step: Awaitable[Result]) -> Result:
+        """What the client has to do for the call to go on. BodyTimeout."""
+        try:
+            async with asyncio.timeout(self._silence_seconds):
+                return await step
+        except TimeoutError:
+            raise BodyTimeout(seconds=self._silence_seconds) from None
 
 
 def read_with(kind: type[Request], method: Callable[[Request, str], Awaitable[Message]]) -> Call:

@@ -6,7 +6,7 @@ carries the service turns it into a status (errors.py).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Final
 
 from uploadstream.core.access import Caller
@@ -51,7 +51,7 @@ class FileService:
             await self._uploads.append(metadata.upload_id, caller, pour, at=at, length=length)
         )
 
-    async def download_file(self, request: pb.DownloadFileRequest, peer: str) -> AsyncIterator[bytes]:
+    async def download_file(self, request: pb.DownloadFileRequest, peer: str) -> AsyncGenerator[bytes, None]:
         """The messages of a download: info, then chunks."""
         caller = messages.read_caller(peer)
         session = await self._in_progress(request.file_id, caller) if request.follow else None
@@ -69,7 +69,9 @@ class FileService:
             pieces = self._downloads.follow(session.id, caller, start=start, stop=end, piece_size=PIECE_SIZE)
         yield pb.DownloadFileResponse(info=info).SerializeToString()
         async for piece in pieces:
-            yield write_chunk(piece)
+            message = write_chunk(piece)
+            del piece  # a slow reader is not to hold it twice
+            yield message
 
     async def get_file_metadata(self, request: pb.GetFileMetadataRequest, peer: str) -> pb.GetFileMetadataResponse:
         """Everything about a file."""
