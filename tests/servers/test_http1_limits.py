@@ -1,10 +1,11 @@
 """What a client may stretch, and how far; and what is no HTTP at all."""
 
 import asyncio
+import socket
 
 import pytest
 
-from tests.http_rig import Client, PouringApp, Receive, Scope, Send, respond, serving, sized
+from tests.http_rig import Client, FakeIntake, PouringApp, Receive, Scope, Send, respond, serving, sized
 from uploadstream.http.pour import ClientGone, pour_body
 from uploadstream.servers.http1 import PIPELINE_MAX, HttpLimits
 
@@ -329,6 +330,44 @@ async def test_a_body_that_is_received_otherwise_may_not_pause_for_long() -> Non
 
     assert (answer.status, answer.fields["connection"]) == (408, "close")
     assert isinstance(app.poured[0].error, ClientGone)
+
+
+async def test_a_body_that_nobody_reads_yet_is_not_the_fault_of_its_client() -> None:
+    async def late(scope: Scope, receive: Receive, intake: FakeIntake) -> None:
+        await asyncio.sleep(0.8)
+        await pour_body({}, receive, intake)
+
+    app = PouringApp(late)
+    async with serving(app, limits=QUICK) as running:
+        client = await running.connect()
+
+        await client.send(sized(b"body")[:-2])
+        await app.begun.wait()
+        await client.send(b"", b"dy")
+
+        assert (await client.answer()).body == b"/ 4"
+
+
+async def test_a_client_may_read_its_response_slowly() -> None:
+    whole = 3_000_000
+
+    async def much(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(whole)})
+
+    async with serving(much, limits=QUICK) as running:
+        running.server.servers[0].sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 30_000)
+        client = await running.connect(limit=50_000)
+        await client.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        start = asyncio.get_running_loop().time()
+
+        size = 0
+        while piece := await client.reader.read(100_000):
+            size += len(piece)
+            await asyncio.sleep(0.05)
+
+    assert size > whole
+    assert asyncio.get_running_loop().time() - start > 2 * QUICK.send_seconds
 
 
 async def test_a_client_that_does_not_read_its_response_is_left() -> None:

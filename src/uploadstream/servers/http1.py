@@ -98,7 +98,6 @@ class HttpProtocol(HttpToolsProtocol):
         self._fruitless = 0  # bytes since the parser last had a result
         self._head_since: float | None = None
         self._heard_at = 0.0
-        self._stuck_since: float | None = None
 
     # The connection
 
@@ -137,25 +136,13 @@ class HttpProtocol(HttpToolsProtocol):
         """The client is, or may be, sending what nobody is going to read."""
         return self._doomed or self._receiving
 
-    def pause_writing(self) -> None:
-        """The client is slow to read; `look` sees for how long."""
-        self._stuck_since = self.loop.time()
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        """It has caught up."""
-        self._stuck_since = None
-        super().resume_writing()
-
     def look(self, now: float) -> None:
         """Close the connection if its client takes too long over anything."""
         limits, line = self._limits, self.transport
-        if line.closing_since is not None:
-            if now - line.closing_since > (limits.linger_seconds if line.lingers else limits.send_seconds):
-                line.abort()
-        elif self._stuck_since is not None and now - self._stuck_since > limits.send_seconds:
-            line.abort()
-        elif self._head_since is not None and now - self._head_since > limits.head_seconds:
+        line.look(now, send_seconds=limits.send_seconds, linger_seconds=limits.linger_seconds)
+        if line.is_closing():
+            return
+        if self._head_since is not None and now - self._head_since > limits.head_seconds:
             if self._fruitless:
                 self._refuse(HTTPStatus.REQUEST_TIMEOUT)
             else:

@@ -203,8 +203,10 @@ class Line(asyncio.Transport):
 
     def __init__(self, transport: asyncio.Transport, pump: Pump) -> None:
         super().__init__()
-        self.closing_since: float | None = None
-        self.lingers = False
+        self._closing = False
+        self._lingers = False
+        self._unsent = 0
+        self._still_since = 0.0
         self._transport = transport
         self._pump = pump
 
@@ -214,26 +216,34 @@ class Line(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send, unless the line is closing."""
-        if self.closing_since is None:
+        if not self._closing:
             self._transport.write(data)
 
     def is_closing(self) -> bool:
         """Nothing can be sent any more."""
-        return self.closing_since is not None or self._transport.is_closing()
+        return self._closing or self._transport.is_closing()
 
     def close(self) -> None:
         """Send what was written, then close; with unread input, only after the client had time to read it."""
-        if self.closing_since is not None:
+        if self._closing:
             return
-        self.closing_since = asyncio.get_running_loop().time()
+        self._closing = True
         if self._transport.is_closing() or not self._pump.has_unread_input:
             self._transport.close()
             return
-        self.lingers = True
+        self._lingers = True
         if self._transport.can_write_eof():
             with suppress(OSError):  # the client has reset the connection this very moment
                 self._transport.write_eof()
         self._pump.linger()
+
+    def look(self, now: float, *, send_seconds: float, linger_seconds: float) -> None:
+        """Abort when nothing moves: the client does not read, or it had its time to read while we linger."""
+        unsent = self._transport.get_write_buffer_size()
+        if unsent != self._unsent or not (unsent or self._closing):
+            self._unsent, self._still_since = unsent, now
+        elif now - self._still_since > (linger_seconds if self._lingers and not unsent else send_seconds):
+            self.abort()
 
     def abort(self) -> None:
         """Close now; what was not sent yet is lost."""
