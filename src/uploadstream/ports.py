@@ -121,6 +121,14 @@ class BlobStore(Protocol):
         """Every blob, in no order; those that come or go meanwhile may be missed."""
         ...
 
+    def notes(self) -> AsyncIterator[str]:
+        """The key of every note, in no order, also where there is no blob."""
+        ...
+
+    async def remove_leftovers(self, *, before: datetime) -> int:
+        """Remove what is neither blob nor note, but left of work that was cut short before that time; how many."""
+        ...
+
     async def free(self) -> int | None:
         """How many bytes there is room for; None if the store cannot say."""
         ...

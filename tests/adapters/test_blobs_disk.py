@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.adapters.small_disks import SmallDisk, small_disk
 from tests.contracts.blobs import BlobStoreContract, a_key, content, listed, pieces, store_bytes, write
-from uploadstream.adapters import blobs_disk
+from uploadstream.adapters import blobs_disk, disk_files
 from uploadstream.adapters.blobs_disk import RESERVE, WRITEBACK_EVERY, DiskBlobs, Fsync
 from uploadstream.adapters.disk_io import QUICK_IN_A_ROW, SLOW_SECONDS, write_all
 from uploadstream.core.errors import OffsetMismatch, StorageFull, StorageUnavailable
@@ -22,6 +23,7 @@ from uploadstream.ports import BlobStore, Bytes
 
 MEMORY_DISK = Path("/dev/shm")
 PATIENCE_SECONDS = 10
+KEY = "5f0c1a2b-0000-4000-8000-00000000000a"
 
 
 def in_use(store: DiskBlobs) -> Iterator[DiskBlobs]:
@@ -158,6 +160,69 @@ async def test_a_check_leaves_nothing_behind(disk: DiskBlobs, tmp_path: Path) ->
     await disk.check()
 
     assert tree(tmp_path) == before
+
+
+async def test_many_checks_at_once_do_not_mind_each_other(disk: DiskBlobs, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+
+    await asyncio.gather(*(disk.check() for _ in range(200)))
+
+    assert tree(tmp_path) == before
+
+
+async def test_a_check_notices_an_empty_mount_point(disk: DiskBlobs, tmp_path: Path) -> None:
+    (tmp_path / "blobs").rename(tmp_path / "away")
+    (tmp_path / "blobs").mkdir()
+
+    with pytest.raises(StorageUnavailable):
+        await disk.check()
+
+
+async def test_of_an_empty_mount_point_no_store_is_made_unless_it_is_to_be_new(tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+
+    store = DiskBlobs(tmp_path / "blobs", new=False)
+
+    assert await store.store_id() is None
+    assert list((tmp_path / "blobs").iterdir()) == []
+    store.close()
+
+
+async def test_temporary_files_of_work_that_was_killed_are_removed_when_they_are_old(
+    disk: DiskBlobs, tmp_path: Path
+) -> None:
+    root, key = tmp_path / "blobs", a_key()
+    shard = root / key[:2]
+    left = [shard / f"{key}.note.0123456789abcdef", root / "00" / "check.77", root / "check.77", root / "store-id.7f"]
+    foreign = [shard / "README.txt", root / "00" / "checkers", shard / f"{key}.note.", root / "lost+found"]
+    for path in (*left, *foreign):
+        path.write_bytes(b"x")
+
+    early = await disk.remove_leftovers(before=datetime.now(UTC) - timedelta(minutes=1))
+    late = await disk.remove_leftovers(before=datetime.now(UTC) + timedelta(minutes=1))
+
+    assert (early, late) == (0, len(left))
+    assert [path for path in (*left, *foreign) if path.exists()] == foreign
+
+
+async def test_a_temporary_file_has_a_name_that_is_known_for_a_leftover(
+    disk: DiskBlobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(self: Path, target: Path) -> Path:
+        raise KeyboardInterrupt
+
+    def kept(self: Path, *, missing_ok: bool = False) -> None: ...
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        patch.setattr(Path, "unlink", kept)
+        with pytest.raises(KeyboardInterrupt):
+            disk_files.replace(disk.path(KEY).with_name(f"{KEY}.note"), b"note")
+        await disk.check()
+    await disk.set_store_id(KEY)
+
+    assert await disk.remove_leftovers(before=datetime.now(UTC) + timedelta(minutes=1)) == 2
+    assert [path for path in tree(tmp_path / "blobs") if path.is_file()] == [tmp_path / "blobs" / "store-id"]
 
 
 async def test_some_of_the_free_space_is_kept_for_the_catalog(disk: DiskBlobs, tmp_path: Path) -> None:

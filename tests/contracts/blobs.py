@@ -293,6 +293,28 @@ class BlobStoreContract:
 
         assert found == {key: await store.stat(key) for key in keys}
 
+    async def test_every_note_is_listed_with_or_without_its_blob(self, store: BlobStore) -> None:
+        noted = [a_key() for _ in range(10)]
+        for key in noted:
+            await store.set_note(key, b"note")
+        for key in (noted[0], a_key()):
+            await store_bytes(store, key, b"abc")
+        await store.drop_note(noted.pop())
+
+        assert sorted([key async for key in store.notes()]) == sorted(noted)
+
+    async def test_what_is_in_order_is_no_leftover(self, store: BlobStore) -> None:
+        key = a_key()
+        store_id = await store.set_store_id(a_key())
+        await store_bytes(store, key, b"abc")
+        await store.set_note(key, b"note")
+
+        assert await store.remove_leftovers(before=datetime.now(UTC) + timedelta(days=1)) == 0
+
+        assert await content(store, key) == b"abc"
+        assert await store.note(key) == b"note"
+        assert await store.store_id() == store_id
+
     async def test_blobs_may_go_while_they_are_listed(self, store: BlobStore) -> None:
         keys = {a_key() for _ in range(50)}
         for key in keys:

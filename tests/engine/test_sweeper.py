@@ -2,7 +2,9 @@
 
 import asyncio
 from collections import Counter
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -13,13 +15,16 @@ from uploadstream.adapters.memory_catalog import MemoryCatalog
 from uploadstream.core.digests import crc32c
 from uploadstream.core.errors import CatalogUnavailable, Gone, NotFound, StorageUnavailable
 from uploadstream.core.files import Action, File
+from uploadstream.core.session import Session
 from uploadstream.engine import sweeper as sweeper_module
 from uploadstream.engine.intake import Intake
-from uploadstream.engine.sweeper import LEASE, Sweep
+from uploadstream.engine.pairing import pair
+from uploadstream.engine.sweeper import GRACE, LEASE, Sweep
 from uploadstream.ports import Blob
 
 TEXT = b"0123456789"
 PATIENCE_SECONDS = 5
+LONG_AFTER = GRACE + timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -134,10 +139,21 @@ async def test_a_blob_that_nothing_knows_is_removed(engine: Engine, world: World
     await engine.uploads.append(upload_id, ANN, body(b"abc"))
     for _ in range(3):
         await store_bytes(world.blobs, a_key(), b"orphan")
+    world.clock.ahead = LONG_AFTER
 
     assert counted(await engine.sweeper.sweep()) == {"orphan blobs": 3}
 
     assert await blob_keys(world) == {file.id, trash.id, upload_id}
+
+
+async def test_a_blob_that_nothing_knows_has_a_grace(engine: Engine, world: World) -> None:
+    key = a_key()
+    await store_bytes(world.blobs, key, b"orphan")
+
+    world.clock.ahead = GRACE - timedelta(minutes=1)
+
+    assert counted(await engine.sweeper.sweep()) == {}
+    assert await blob_keys(world) == {key}
 
 
 async def test_a_whole_file_that_is_still_arriving_is_no_orphan(engine: Engine, world: World) -> None:
@@ -152,6 +168,7 @@ async def test_a_whole_file_that_is_still_arriving_is_no_orphan(engine: Engine, 
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not await blob_keys(world):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
+    world.clock.ahead = LONG_AFTER
 
     assert counted(await engine.sweeper.sweep()) == {}
     go_on.set()
@@ -171,6 +188,7 @@ async def test_a_file_that_was_stored_while_blobs_were_listed_is_no_orphan(engin
             self.asked += 1
             return set() if self.asked == 1 else {file.id}
 
+    world.clock.ahead = LONG_AFTER
     world.catalog = Behind()
     await world.start().sweeper.sweep()
 
@@ -218,6 +236,113 @@ async def test_what_ended_long_ago_is_forgotten(engine: Engine, world: World) ->
     with pytest.raises(NotFound) as caught:
         await engine.uploads.status(upload_id, ANN)
     assert type(caught.value) is NotFound
+
+
+# What else is left over
+
+
+async def test_a_note_of_what_is_no_open_upload_is_dropped(engine: Engine, world: World) -> None:
+    file, ended, upload_id, unknown = await stored(engine), await created(engine), await created(engine), a_key()
+    await engine.uploads.abort(ended, ANN)
+    for key in (file.id, ended, upload_id, unknown):
+        await world.blobs.set_note(key, b"note")
+
+    assert counted(await engine.sweeper.sweep()) == {"orphan notes": 3}
+
+    assert [await world.blobs.note(key) for key in (file.id, ended, upload_id, unknown)] == [None, None, b"note", None]
+
+
+async def test_a_note_of_what_somebody_works_at_is_left_alone(engine: Engine, world: World) -> None:
+    key = a_key()
+    await world.blobs.set_note(key, b"note")
+
+    async with engine.ports.leases.hold(key, let_go=lambda: None):
+        assert counted(await engine.sweeper.sweep()) == {}
+
+    assert await world.blobs.note(key) == b"note"
+
+
+async def test_a_note_of_an_upload_that_began_while_notes_were_listed_stays(engine: Engine, world: World) -> None:
+    upload_id = await created(engine)
+    await engine.uploads.append(upload_id, ANN, body(b"abc"))
+    ask = world.catalog.upload
+    asked: list[str] = []
+
+    async def behind(key: str) -> Session | None:
+        asked.append(key)
+        return None if len(asked) == 1 else await ask(key)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.catalog, "uploads", no_rows)
+        patch.setattr(world.catalog, "upload", behind)
+        assert counted(await engine.sweeper.sweep()) == {}
+
+    assert len(asked) == 2
+    assert await world.blobs.note(upload_id) is not None
+
+
+async def no_rows(*_: object, **__: object) -> list[Session]:
+    return []
+
+
+async def test_what_work_that_was_cut_short_left_is_removed_after_the_grace(engine: Engine, world: World) -> None:
+    asked: list[timedelta] = []
+
+    async def remove_leftovers(*, before: datetime) -> int:
+        asked.append(world.clock.now() - before)
+        return 2
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.blobs, "remove_leftovers", remove_leftovers)
+        assert counted(await engine.sweeper.sweep()) == {"leftovers": 2}
+        assert counted(await engine.sweeper.sweep(thorough=False)) == {}
+
+    (age,) = asked
+    assert GRACE <= age < LONG_AFTER
+
+
+# A store that is away
+
+
+async def test_while_another_store_is_there_nothing_is_judged_by_it(engine: Engine, world: World) -> None:
+    await pair(world.catalog, world.blobs, new_id=a_key(), place="here")
+    lost, orphan, idle = await stored(engine), a_key(), await created(engine)
+    await world.blobs.remove(lost.id)
+    await store_bytes(world.blobs, orphan, b"orphan")
+    await world.blobs.set_note(orphan, b"note")
+    world.clock.ahead = engine.limits.upload_ttl + timedelta(minutes=1)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.blobs, "store_id", another_id)
+        with pytest.raises(StorageUnavailable):
+            await engine.sweeper.sweep()
+
+    assert [file.id for file in (await engine.files.list(ANN)).rows] == [lost.id]
+    assert (await engine.uploads.status(idle, ANN)).session.offset == 0
+    assert await blob_keys(world) == {orphan}
+    assert await world.blobs.note(orphan) == b"note"
+
+
+async def test_a_store_that_goes_away_while_it_is_swept_is_no_loss_of_files(engine: Engine, world: World) -> None:
+    await pair(world.catalog, world.blobs, new_id=a_key(), place="here")
+    file = await stored(engine)
+    files = world.catalog.files
+
+    async def unmounted(*args: Any, **kwargs: Any) -> Sequence[File]:
+        patch.setattr(world.blobs, "store_id", another_id)
+        await world.blobs.remove(file.id)
+        return await files(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.catalog, "files", unmounted)
+        sweep = await engine.sweeper.sweep()
+
+    assert counted(sweep) == {"failed: STORAGE_UNAVAILABLE": 1}
+    assert [row.id for row in (await engine.files.list(ANN)).rows] == [file.id]
+
+
+async def another_id() -> str | None:
+    return None
 
 
 async def test_more_than_a_batch_of_each_is_tidied_up(

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
-from uploadstream.adapters.disk_files import place_first, replace, sync, unlink
+from uploadstream.adapters.disk_files import place_first, replace, sync, temporary, unlink
 from uploadstream.adapters.disk_io import Pace, read_now, start_writeback, write_all
 from uploadstream.core.errors import OffsetMismatch, StorageFull, StorageUnavailable
 from uploadstream.core.sizes import MIB
@@ -33,6 +33,10 @@ _KEY: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCI
 _NOTE_SUFFIX: Final = ".note"
 # Not hidden, so that who copies a store by `cp blobs/*` copies it too.
 _STORE_ID: Final = "store-id"
+_CHECK: Final = "check"
+_NOTE: Final = re.compile(rf"({_KEY.pattern}){re.escape(_NOTE_SUFFIX)}", re.ASCII)
+# What `temporary` makes of a name.
+_LEFTOVER: Final = re.compile(rf"({_NOTE.pattern}|{_CHECK}|{_STORE_ID})\.\w+", re.ASCII)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,8 +66,11 @@ class DiskBlobs:
                 self._make_directories()
 
     def _make_directories(self) -> None:
-        for shard in range(256):
-            (self._root / f"{shard:02x}").mkdir(parents=True, exist_ok=True)
+        for directory in self._shards():
+            directory.mkdir(parents=True, exist_ok=True)
+
+    def _shards(self) -> list[Path]:
+        return [self._root / f"{shard:02x}" for shard in range(256)]
 
     def close(self) -> None:
         """Let running work end."""
@@ -180,9 +187,23 @@ class DiskBlobs:
 
     async def blobs(self) -> AsyncIterator[Blob]:
         """See ports.BlobStore."""
-        for shard in range(256):
-            for blob in await self.in_thread(_scan, self._root / f"{shard:02x}"):
+        for directory in self._shards():
+            for blob in await self.in_thread(_scan, directory):
                 yield blob
+
+    async def notes(self) -> AsyncIterator[str]:
+        """See ports.BlobStore."""
+        for directory in self._shards():
+            for key in await self.in_thread(_scan_notes, directory):
+                yield key
+
+    async def remove_leftovers(self, *, before: datetime) -> int:
+        """See ports.BlobStore."""
+        counts = [
+            await self.in_thread(_remove_leftovers, directory, before.timestamp())
+            for directory in (self._root, *self._shards())
+        ]
+        return sum(counts)
 
     async def free(self) -> int | None:
         """See ports.BlobStore."""
@@ -208,9 +229,16 @@ class DiskBlobs:
 
     async def check(self) -> None:
         """See ports.BlobStore."""
-        path = self._root / f"check.{os.getpid()}"
-        await self.in_thread(replace, path, b"ok")
-        await self.in_thread(unlink, path)
+        # In one of the directories, which an empty mount point has not; under a name that no other check uses.
+        path = temporary(self._root / "00" / _CHECK)
+
+        def write() -> None:
+            try:
+                path.write_bytes(b"ok")
+            finally:
+                path.unlink(missing_ok=True)
+
+        await self.in_thread(write)
 
 
 class DiskSink:
@@ -285,3 +313,20 @@ def _scan(directory: Path) -> list[Blob]:
                     if stat.S_ISREG(status.st_mode):
                         found.append(_blob(entry.name, status))
     return found
+
+
+def _scan_notes(directory: Path) -> list[str]:
+    with os.scandir(directory) as entries:
+        return [match[1] for entry in entries if (match := _NOTE.fullmatch(entry.name))]
+
+
+def _remove_leftovers(directory: Path, before: float) -> int:
+    count = 0
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if _LEFTOVER.fullmatch(entry.name):
+                with suppress(FileNotFoundError):
+                    if entry.stat(follow_symlinks=False).st_mtime < before:
+                        Path(entry).unlink()
+                        count += 1
+    return count

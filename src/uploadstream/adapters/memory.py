@@ -76,6 +76,15 @@ class MemoryBlobs:
             if blob is not None:
                 yield blob
 
+    async def notes(self) -> AsyncIterator[str]:
+        """See ports.BlobStore."""
+        for key in list(self._notes):
+            yield key
+
+    async def remove_leftovers(self, *, before: datetime) -> int:  # noqa: ARG002 - nothing is ever left over
+        """See ports.BlobStore."""
+        return 0
+
     async def free(self) -> int | None:
         """See ports.BlobStore."""
         return None

@@ -1,7 +1,9 @@
 """Tidies up now and then, in one process at a time.
 
 Uploads that a crash left full are completed; those that nobody came back to expire. Blobs that nothing knows are
-removed; files whose bytes are gone are taken out of the listings.
+removed after a grace; files whose bytes are gone are taken out of the listings; what else a crash left over goes too.
+
+Invariant: nothing is done while the store is not the catalog's own, as when its volume is not mounted any more.
 """
 
 from __future__ import annotations
@@ -11,13 +13,14 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from uploadstream.core.access import Caller
 from uploadstream.core.errors import Busy, Refusal, StorageUnavailable
 from uploadstream.core.files import Action, File, audit_of
 from uploadstream.core.pages import Position
+from uploadstream.engine.pairing import is_pair
 from uploadstream.engine.uploads import Uploads
 from uploadstream.ports import Blob, Ports
 
@@ -26,9 +29,11 @@ SWEEPER: Final = Caller(user_id="uploadstream", protocol="sweeper")
 LEASE: Final = "sweeper"
 BATCH: Final = 500
 THOROUGH_EVERY: Final = 60
+# How long a blob must have been let alone before it is removed because nothing knows it.
+GRACE: Final = timedelta(minutes=10)
 
 
-# What one sweep did, counted: actions on uploads, orphans of both kinds.
+# What one sweep did, counted: actions on uploads, orphans of all kinds.
 Sweep = Counter[str]
 
 
@@ -45,9 +50,12 @@ class Sweeper:
         sweep = Sweep()
         try:
             async with self._ports.leases.hold(LEASE, let_go=_go_on):
+                await self._check_store()
                 await self._tidy_uploads(sweep)
                 if thorough:
                     await self._remove_orphan_blobs(sweep)
+                    await self._drop_orphan_notes(sweep)
+                    sweep["leftovers"] = await self._ports.blobs.remove_leftovers(before=self._grace_began)
                     await self._hide_lost_files(sweep)
                 before = self._ports.clock.now() - self._tombstone_ttl
                 sweep["forgotten"] = await self._ports.catalog.forget_ended(before=before, limit=BATCH)
@@ -64,6 +72,15 @@ class Sweeper:
                 swept(Sweep({f"failed: {error.reason}": 1}))
             await asyncio.sleep(every_seconds)
 
+    @property
+    def _grace_began(self) -> datetime:
+        return self._ports.clock.now() - GRACE
+
+    async def _check_store(self) -> None:
+        """StorageUnavailable, if the store that is there is another than the catalog's."""
+        if not await is_pair(self._ports.catalog, self._ports.blobs):
+            raise StorageUnavailable
+
     async def _tidy_uploads(self, sweep: Sweep) -> None:
         place: Position | None = None
         while rows := await self._ports.catalog.uploads(None, after=place, limit=BATCH):
@@ -77,6 +94,8 @@ class Sweeper:
     async def _remove_orphan_blobs(self, sweep: Sweep) -> None:
         batch: list[Blob] = []
         async for blob in self._ports.blobs.blobs():
+            if blob.touched_at > self._grace_began:
+                continue
             batch.append(blob)
             if len(batch) == BATCH:
                 await self._remove_unknown(batch, sweep)
@@ -93,6 +112,21 @@ class Sweeper:
                         await self._ports.blobs.remove(key)
                         sweep["orphan blobs"] += 1
 
+    async def _drop_orphan_notes(self, sweep: Sweep) -> None:
+        """A note is of use to an open upload only."""
+        async for key in self._ports.blobs.notes():
+            if await self._is_open(key):
+                continue
+            with _one_of_many(sweep):
+                async with self._ports.leases.hold(key, let_go=_go_on):
+                    if not await self._is_open(key):
+                        await self._ports.blobs.drop_note(key)
+                        sweep["orphan notes"] += 1
+
+    async def _is_open(self, key: str) -> bool:
+        session = await self._ports.catalog.upload(key)
+        return session is not None and session.end is None
+
     async def _hide_lost_files(self, sweep: Sweep) -> None:
         place: Position | None = None
         while rows := await self._ports.catalog.files(None, deleted=False, after=place, limit=BATCH):
@@ -105,6 +139,7 @@ class Sweeper:
             place = Position(rows[-1].uploaded_at, rows[-1].id)
 
     async def _hide(self, file: File, *, stored: int) -> None:
+        await self._check_store()  # it may have gone since the sweep began
         now = self._ports.clock.now()
         audit = audit_of(file.id, Action.LOSE, SWEEPER, at=now, stored=str(stored), size=str(file.size))
         await self._ports.catalog.set_deleted(file.deleted(now), audit)
