@@ -32,8 +32,8 @@ METADATA_BYTES_MAX: Final = 16 * KIB
 MESSAGE_SIZE_FACTOR: Final = 4
 HANDSHAKE_SECONDS: Final = 20
 IDLE_SECONDS: Final = 600  # of a connection without a call
-PING_SECONDS: Final = 20
-PONG_SECONDS: Final = 10
+PING_SECONDS: Final = 20  # without a byte from the client
+PONG_SECONDS: Final = 20
 CUT_SECONDS: Final = 5.0
 _M_ARENA_MAX: Final = -8  # malloc.h
 
@@ -217,6 +217,7 @@ def options_of(socket: Socket, chunk_size_max: int) -> list[tuple[str, int]]:
         # a peer that is gone without a word is found out, call or not
         ("grpc.keepalive_time_ms", PING_SECONDS * 1000),
         ("grpc.keepalive_timeout_ms", PONG_SECONDS * 1000),
+        ("grpc.http2.ping_timeout_ms", PONG_SECONDS * 1000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         # and clients may ask as often as they like whether we are there
