@@ -1,5 +1,6 @@
 """The service as app.py puts it together: what it shares, and what it leaves behind when it cannot start."""
 
+import asyncio
 import threading
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.contracts.blobs import a_key, store_bytes
+from tests.protocols.asgi import client_of
 from uploadstream import app
 from uploadstream.core.errors import Busy, StorageUnavailable
 from uploadstream.settings import Settings, load
@@ -98,3 +100,13 @@ async def test_directories_that_a_copy_left_out_are_made_again(tmp_path: Path) -
 
     async with app.service(settings_of(tmp_path)) as running:
         await store_bytes(running.ports.blobs, a_key(), b"abc")
+
+
+async def test_a_service_says_that_it_is_ready_to_all_who_ask_at_once(tmp_path: Path) -> None:
+    async with (
+        app.service(settings_of(tmp_path)) as running,
+        client_of(app.http_app(running, is_draining=lambda: False)) as client,
+    ):
+        answers = await asyncio.gather(*(client.get("/readyz") for _ in range(100)))
+
+    assert {answer.status_code for answer in answers} == {200}

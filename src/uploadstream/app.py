@@ -26,6 +26,7 @@ from uploadstream.engine.buffers import Buffers
 from uploadstream.engine.downloads import Downloads
 from uploadstream.engine.files import Files
 from uploadstream.engine.pairing import WrongStore, check_pair, pair
+from uploadstream.engine.readiness import SharedCheck
 from uploadstream.engine.receiving import Receiver
 from uploadstream.engine.sweeper import Sweep, Sweeper
 from uploadstream.engine.uploads import Uploads
@@ -95,7 +96,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
 
 def http_app(running: Service, *, is_draining: Callable[[], bool]) -> Starlette:
     """Every HTTP protocol in one ASGI application."""
-    checks = {"catalog": running.ports.catalog.check, "storage": running.ports.blobs.check}
+    parts = {"catalog": running.ports.catalog.check, "storage": running.ports.blobs.check}
+    checks = {name: SharedCheck(check) for name, check in parts.items()}
     rest = Rest(running.files, running.uploads, running.downloads)
     routes = [
         *Health(checks, is_draining).routes(),
