@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -359,6 +360,14 @@ async def test_no_descriptor_stays_open_whatever_happens(disk: DiskBlobs, monkey
 # A full disk
 
 
+@dataclass
+class FakeStatvfs:
+    """A disk with so many bytes free."""
+
+    f_bavail: int
+    f_frsize: int = 1
+
+
 @pytest.fixture
 def full(tmp_path: Path) -> Iterator[SmallDisk]:
     with small_disk(tmp_path / "small", room=MIB) as disk:
@@ -367,9 +376,10 @@ def full(tmp_path: Path) -> Iterator[SmallDisk]:
 
 @pytest.mark.parametrize("slow", [False, True])
 async def test_a_disk_that_gets_full_keeps_a_prefix_and_works_again_when_there_is_room(
-    full: SmallDisk, slow: bool
+    full: SmallDisk, monkeypatch: pytest.MonkeyPatch, slow: bool
 ) -> None:
     store, key = DiskBlobs(full.root / "blobs", fsync=Fsync.NEVER), a_key()
+    monkeypatch.setattr(store.room, "free", lambda: 10**12)  # as where a quota says no, and the disk has room
     sent = os.urandom(2 * MIB)
     sink = await store.append(key, at=0)
     await write(sink, [sent[: 512 * KIB]])
@@ -387,6 +397,37 @@ async def test_a_disk_that_gets_full_keeps_a_prefix_and_works_again_when_there_i
     assert 512 * KIB <= len(kept) <= full.room
     assert sent.startswith(kept)
     assert await content(store, key) == sent
+    store.close()
+
+
+@pytest.mark.parametrize("slow", [False, True])
+async def test_uploads_leave_the_catalog_its_room_on_a_disk_that_gets_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: bool
+) -> None:
+    size = 40 * MIB
+    blobs = tmp_path / "blobs"
+
+    def small(_: Path) -> FakeStatvfs:
+        return FakeStatvfs(size - sum(path.stat().st_size for path in blobs.rglob("*") if path.is_file()))
+
+    store, key = DiskBlobs(blobs, fsync=Fsync.NEVER), a_key()
+    monkeypatch.setattr(os, "statvfs", small)
+    sink = await store.append(key, at=0)
+
+    async def write_on_and_on() -> None:
+        for _ in range(200):
+            if slow:
+                store.pace.timed(time.sleep, SLOW_SECONDS)
+            await write(sink, [bytes(300 * KIB)])
+
+    with pytest.raises(StorageFull) as caught:
+        await write_on_and_on()
+    await sink.close(complete=False)
+    blob = await store.stat(key)
+
+    assert blob is not None
+    assert size - RESERVE - 300 * KIB < blob.size <= size - RESERVE
+    assert caught.value.free == await store.free() == size - RESERVE - blob.size
     store.close()
 
 

@@ -5,6 +5,7 @@ import errno
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,16 @@ from uploadstream.adapters import disk_io
 from uploadstream.adapters.disk_io import (
     IOV_MAX,
     QUICK_IN_A_ROW,
+    ROOM_STEP_MAX,
     SLOW_SECONDS,
     Pace,
+    Room,
     read_now,
     start_writeback,
     write_all,
 )
+from uploadstream.core.errors import StorageFull
+from uploadstream.core.sizes import KIB, MIB
 from uploadstream.ports import Bytes
 
 
@@ -134,3 +139,74 @@ def test_a_disk_that_fails_is_neither_quick_nor_slow() -> None:
         pace.timed(lambda: 1 // 0)
 
     assert not pace.is_slow
+
+
+# Room
+
+
+RESERVE = 16 * MIB
+
+
+class Disk:
+    """Bytes free, and how often that was asked."""
+
+    f_frsize = 1
+
+    def __init__(self, f_bavail: int) -> None:
+        self.f_bavail = f_bavail
+        self.asked = 0
+
+    def statvfs(self, _: Path) -> "Disk":
+        self.asked += 1
+        return self
+
+
+def fill(disk: Disk, room: Room, *, count: int, total: int) -> int:
+    """Write `count` bytes again and again; how many bytes there was room for."""
+    written = 0
+    with suppress(StorageFull):
+        while written < total:
+            room.take(count)
+            disk.f_bavail -= count
+            written += count
+    return written
+
+
+@pytest.mark.parametrize("count", [1000, 64 * KIB, MIB, 3 * MIB])
+def test_everything_but_the_reserve_is_given(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    disk = Disk(100 * MIB)
+    monkeypatch.setattr(os, "statvfs", disk.statvfs)
+
+    written = fill(disk, Room(Path("/"), reserve=RESERVE), count=count, total=1000 * MIB)
+
+    assert 0 <= 100 * MIB - RESERVE - written < count
+
+
+def test_where_there_is_plenty_of_room_the_system_is_seldom_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(10**12)
+    monkeypatch.setattr(os, "statvfs", disk.statvfs)
+
+    fill(disk, Room(Path("/"), reserve=RESERVE), count=64 * KIB, total=1024 * MIB)
+
+    assert disk.asked == 1024 * MIB // ROOM_STEP_MAX
+
+
+def test_what_others_write_does_not_go_unnoticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(200 * MIB)
+    monkeypatch.setattr(os, "statvfs", disk.statvfs)
+    rooms = [Room(Path("/"), reserve=RESERVE) for _ in range(8)]
+
+    written = 1
+    while written:
+        written = sum(fill(disk, room, count=64 * KIB, total=64 * KIB) for room in rooms)
+
+    assert disk.f_bavail > RESERVE / 2
+
+
+def test_a_disk_whose_room_is_used_up_says_how_much_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "statvfs", Disk(RESERVE + 10).statvfs)
+
+    with pytest.raises(StorageFull) as caught:
+        Room(Path("/"), reserve=RESERVE).take(11)
+
+    assert caught.value.free == 10

@@ -6,6 +6,7 @@ import base64
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,33 @@ def test_a_full_disk_is_an_error_that_loses_nothing_and_passes(small_disk: Path)
         assert done.status == 204, done
         file_id = path.rpartition("/")[2]
         assert (server.data_dir / "blobs" / file_id[:2] / file_id).read_bytes() == content
+
+
+def test_on_a_disk_that_uploads_have_filled_what_takes_room_can_be_deleted(small_disk: Path) -> None:
+    content = os.urandom(8 << 20)
+    with RunningServer(small_disk / "data") as server:
+        tus = RawTus("127.0.0.1", server.http_port)
+        paths = [tus.create(len(content)) for _ in range(6)]  # each of them has room, all together have not
+
+        statuses = [patch_until_refused(tus, path, content) for path in paths]
+
+        assert set(statuses) == {204, 507}
+        room = os.statvfs(small_disk)
+        assert room.f_bavail * room.f_frsize > 12 << 20
+        answers = [
+            tus.ask("DELETE", path if status == 507 else f"/api/v1{path}", {})
+            for path, status in zip(paths, statuses, strict=True)
+        ]
+        assert {answer.status for answer in answers} <= {200, 204}
+        assert tus.ask("HEAD", paths[statuses.index(507)], {}).status == 410
+
+
+def patch_until_refused(tus: RawTus, path: str, content: bytes) -> int:
+    """The answer's status, also where the answer comes before the body is through."""
+    with tus.begin_patch(path, offset=0, length=len(content)) as connection:
+        with suppress(ConnectionError):
+            connection.sendall(content)
+        return answer_on(connection).status
 
 
 def fill(ballast: Path) -> None:

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 from uploadstream.adapters.disk_files import place_first, replace, sync, temporary, unlink
-from uploadstream.adapters.disk_io import Pace, read_now, start_writeback, write_all
+from uploadstream.adapters.disk_io import Pace, Room, read_now, start_writeback, write_all
 from uploadstream.core.errors import OffsetMismatch, StorageFull, StorageUnavailable
 from uploadstream.core.sizes import MIB
 from uploadstream.ports import Blob, Bytes, Sink
 
 WRITEBACK_EVERY: Final = 8 * MIB
-# Space that uploads never take: the catalog lives on the same disk.
+# Space that uploads never take: the catalog lives on the same disk, and has to note what is deleted to make room.
 RESERVE: Final = 16 * MIB
 
 _KEY: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -57,6 +57,7 @@ class DiskBlobs:
         """The store at `root`. Unless `new`, nothing is made where there is none: it may be an empty mount point."""
         self.fsync: Final = fsync
         self.pace: Final = Pace()
+        self.room: Final = Room(root, reserve=RESERVE)
         self._read_pace = Pace()
         self._knows_cache = True
         self._root = root
@@ -208,8 +209,7 @@ class DiskBlobs:
     async def free(self) -> int | None:
         """See ports.BlobStore."""
         with translated():
-            room = os.statvfs(self._root)
-        return max(0, room.f_bavail * room.f_frsize - RESERVE)
+            return self.room.free()
 
     async def store_id(self) -> str | None:
         """See ports.BlobStore."""
@@ -260,10 +260,14 @@ class DiskSink:
         if self._end - self._written_back >= WRITEBACK_EVERY and self._store.fsync is not Fsync.NEVER:
             self._start_writeback(at)
         if pace.is_slow:
-            return self._store.in_thread(pace.timed, write_all, self._fd, views, at)
+            return self._store.in_thread(pace.timed, self._write, views, count, at)
         with translated():
-            pace.timed(write_all, self._fd, views, at)
+            pace.timed(self._write, views, count, at)
         return None
+
+    def _write(self, views: Sequence[Bytes], count: int, at: int) -> None:
+        self._store.room.take(count)
+        write_all(self._fd, views, at)
 
     def _start_writeback(self, stop: int) -> None:
         """Let the kernel begin to write what is complete, so that the sync at the end is short."""

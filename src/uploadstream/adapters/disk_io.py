@@ -10,14 +10,19 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from time import perf_counter
 from typing import Final, ParamSpec, TypeVar
 
+from uploadstream.core.errors import StorageFull
+from uploadstream.core.sizes import MIB
 from uploadstream.ports import Bytes
 
 SLOW_SECONDS: Final = 0.010
 QUICK_IN_A_ROW: Final = 16
 IOV_MAX: Final = 1024
+ROOM_STEP_MAX: Final = 8 * MIB
+ROOM_SHARE: Final = 32
 _SYNC_FILE_RANGE_WRITE: Final = 2
 
 P = ParamSpec("P")
@@ -44,6 +49,34 @@ class Pace:
         elif self._quick_needed:
             self._quick_needed -= 1
         return result
+
+
+class Room:
+    """What a disk has room for, less a reserve. The system is asked now and then: it takes 2 µs, counting 0.3.
+
+    Invariant: no write that was counted goes into the reserve. The less room there is, the sooner the system is asked
+    again, so that what others write meanwhile is noticed.
+    """
+
+    def __init__(self, path: Path, *, reserve: int) -> None:
+        self._path = path
+        self._reserve = reserve
+        self._left = 0  # bytes that may be written before the system is asked again
+
+    def free(self) -> int:
+        """How many bytes may be written."""
+        room = os.statvfs(self._path)
+        return max(0, room.f_bavail * room.f_frsize - self._reserve)
+
+    def take(self, count: int) -> None:
+        """Count bytes that are about to be written; StorageFull if there is no room for them."""
+        # Two threads may count at once and one of them in vain, which the next question to the system mends.
+        if count > self._left:
+            free = self.free()
+            if count > free:
+                raise StorageFull(free=free)
+            self._left = max(count, min(ROOM_STEP_MAX, free // ROOM_SHARE))
+        self._left -= count
 
 
 def write_all(fd: int, views: Sequence[Bytes], at: int) -> None:
