@@ -594,7 +594,13 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(Path(f"/proc/self/fd/{fd}").readlink().name)
         fsync(fd)
 
+    def noting_data(fd: int) -> None:
+        names.append(f"data of {Path(f'/proc/self/fd/{fd}').readlink().name}")
+        fdatasync(fd)
+
+    fdatasync = os.fdatasync
     monkeypatch.setattr(os, "fsync", noting)
+    monkeypatch.setattr(os, "fdatasync", noting_data)
     return names
 
 
@@ -616,9 +622,43 @@ async def test_what_is_synced_is_what_the_policy_says(
     synced.clear()
     await store.sync(key)
 
-    assert after_part == (file_and_name if part else [])
-    assert after_whole == (file_and_name if whole else [])
+    data = [f"data of {key}"] if policy is Fsync.CHUNK else []
+    assert after_part == ([*data, key[:2], *file_and_name] if part else [])
+    assert after_whole == ([*data, *file_and_name] if whole else [])
     assert synced == (file_and_name if whole else [])
+    store.close()
+
+
+async def test_where_every_chunk_is_to_be_durable_a_write_is_done_when_it_is_synced(
+    tmp_path: Path, synced: list[str]
+) -> None:
+    store, key = DiskBlobs(tmp_path / "blobs", fsync=Fsync.CHUNK), a_key()
+    sink = await store.append(key, at=0)
+    synced.clear()
+
+    for number in range(3):
+        before = len(synced)
+        going_on = sink.write([b"abc"], 3)
+        assert going_on is not None
+        await going_on
+        assert synced[before:] == [f"data of {key}", key[:2]][: 1 if number else 2]
+
+    await sink.close(complete=False)
+    assert await content(store, key) == b"abcabcabc"
+    store.close()
+
+
+async def test_a_chunk_that_cannot_be_synced_was_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: int) -> None:
+        raise OSError(errno.EIO, "the disk is on fire")
+
+    store = DiskBlobs(tmp_path / "blobs", fsync=Fsync.CHUNK)
+    sink = await store.append(a_key(), at=0)
+    monkeypatch.setattr(os, "fdatasync", fails)
+
+    with pytest.raises(StorageUnavailable):
+        await write(sink, [b"abc"])
+    await sink.close(complete=False)
     store.close()
 
 
@@ -650,7 +690,7 @@ async def test_writing_back_begins_early_so_that_the_sync_at_the_end_is_short(
         await asyncio.sleep(0.001)  # as a socket would
     await sink.close(complete=False)
 
-    if policy is Fsync.NEVER:
+    if policy is not Fsync.COMPLETE:  # nothing is synced, or everything at once
         assert ranges == []
     else:
         assert ranges[0][0] == 0

@@ -47,7 +47,7 @@ class Fsync(enum.StrEnum):
 
     NEVER = "never"
     COMPLETE = "complete"  # whole files
-    CHUNK = "chunk"  # and everything that was accepted of partial ones
+    CHUNK = "chunk"  # and every write to a partial one, before the next
 
 
 class DiskBlobs:
@@ -256,8 +256,10 @@ class DiskSink:
         """See ports.Sink."""
         at = self._end
         self._end += count
-        pace = self._store.pace
-        if self._end - self._written_back >= WRITEBACK_EVERY and self._store.fsync is not Fsync.NEVER:
+        pace, policy = self._store.pace, self._store.fsync
+        if policy is Fsync.CHUNK:
+            return self._store.in_thread(self._write_durably, views, count, at)
+        if self._end - self._written_back >= WRITEBACK_EVERY and policy is Fsync.COMPLETE:
             self._start_writeback(at)
         if pace.is_slow:
             return self._store.in_thread(pace.timed, self._write, views, count, at)
@@ -268,6 +270,12 @@ class DiskSink:
     def _write(self, views: Sequence[Bytes], count: int, at: int) -> None:
         self._store.room.take(count)
         write_all(self._fd, views, at)
+
+    def _write_durably(self, views: Sequence[Bytes], count: int, at: int) -> None:
+        self._write(views, count, at)
+        os.fdatasync(self._fd)
+        if not at:
+            sync(self._directory)  # the name too
 
     def _start_writeback(self, stop: int) -> None:
         """Let the kernel begin to write what is complete, so that the sync at the end is short."""
