@@ -11,6 +11,7 @@ from grpc import aio
 from tests.protocols.grpc_rig import Rig, chunks, failure_of, running
 from uploadstream.core.access import Caller
 from uploadstream.core.digests import crc32c
+from uploadstream.core.files import Audit, File
 from uploadstream.core.session import Declared
 from uploadstream.core.sizes import MIB
 from uploadstream.proto.fileservice.v1 import file_service_pb2 as pb
@@ -131,6 +132,27 @@ async def test_an_upload_in_progress_is_followed_to_its_end(rig: Rig) -> None:
     info, content = await following
     assert (info.file_id, info.size, info.HasField("uploaded_at")) == (upload_id, len(DATA), False)
     assert content == DATA[10:]
+
+
+async def test_following_ends_when_there_is_a_file_and_not_before(rig: Rig) -> None:
+    published, publish = asyncio.Event(), rig.world.catalog.publish
+
+    async def publish_later(file: File, audit: Audit) -> File:
+        await published.wait()
+        return await publish(file, audit)
+
+    rig.world.catalog.publish = publish_later  # type: ignore[method-assign]
+    upload_id = await rig.create(5)
+    uploading = asyncio.ensure_future(rig.upload(pb.FileMetadata(upload_id=upload_id), *chunks(b"hello")))
+    following = asyncio.create_task(rig.download(pb.DownloadFileRequest(file_id=upload_id, follow=True)))
+    await asyncio.sleep(0.5)
+    was_done = following.done()
+
+    published.set()
+
+    assert not was_done
+    assert (await uploading).complete
+    assert (await following)[1] == b"hello"
 
 
 async def test_a_part_of_an_upload_in_progress_is_followed_until_it_is_there(rig: Rig) -> None:

@@ -9,7 +9,6 @@ import pytest
 from tests.engine.world import blob_keys
 from tests.protocols.grpc_rig import Rig, chunks, failure_of, running, until
 from uploadstream.core.digests import crc32c
-from uploadstream.core.session import Limits
 from uploadstream.core.sizes import KIB, MIB
 from uploadstream.ports import Bytes, Sink
 from uploadstream.proto.fileservice.v1 import file_service_pb2 as pb
@@ -325,20 +324,22 @@ async def test_a_stream_that_never_says_what_it_is_about_ends_in_time() -> None:
         assert (failure.code, failure.info.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "BODY_TIMEOUT")
 
 
-async def test_a_slow_store_holds_the_stream_back() -> None:
-    limits = Limits(file_size_max=64 * MIB)
-    async with running(limits=limits) as rig:
-        data = bytes(8 * MIB)
-        opening = rig.world.blobs.append
+async def test_a_slow_store_holds_the_stream_back(rig: Rig) -> None:
+    data, free, opening = bytes(32 * MIB), asyncio.Event(), rig.world.blobs.append
 
-        async def append(key: str, *, at: int) -> SlowSink:
-            return SlowSink(await opening(key, at=at))
+    async def append(key: str, *, at: int) -> Sink:
+        return SlowSink(await opening(key, at=at), free)
 
-        rig.world.blobs.append = append  # type: ignore[method-assign]
+    rig.world.blobs.append = append  # type: ignore[method-assign]
+    uploading = asyncio.ensure_future(rig.upload(pb.FileMetadata(filename="a", size=len(data)), *chunks(data)))
+    await asyncio.sleep(0.5)
+    [pouring] = rig.world.engine.watch._pourings
+    taken = pouring.intake.taken if pouring.intake else 0
 
-        stored = await rig.upload(pb.FileMetadata(filename="a", size=len(data)), *chunks(data))
+    free.set()
 
-        assert stored.crc32c == crc32c(data)
+    assert 0 < taken <= 4 * MIB
+    assert (await uploading).crc32c == crc32c(data)
 
 
 async def test_an_upload_of_no_bytes_is_complete_when_it_begins(rig: Rig) -> None:
@@ -388,14 +389,18 @@ async def test_open_uploads_are_listed_in_pages(rig: Rig) -> None:
 
 
 class SlowSink:
-    """A store whose every write takes its time."""
+    """A store whose writes take until `free`."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, free: asyncio.Event) -> None:
         self._sink = sink
+        self._free = free
 
     def write(self, views: Sequence[Bytes], count: int) -> Awaitable[None]:
-        self._sink.write([bytes(view) for view in views], count)
-        return asyncio.sleep(0.01)
+        return self._write([bytes(view) for view in views], count)
+
+    async def _write(self, views: Sequence[Bytes], count: int) -> None:
+        await self._free.wait()
+        self._sink.write(views, count)
 
     async def close(self, *, complete: bool) -> None:
         await self._sink.close(complete=complete)

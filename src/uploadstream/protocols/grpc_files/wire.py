@@ -63,10 +63,8 @@ def _read_checked(message: bytes, at: int) -> Checked | None:
     if at == len(message) or message[at] != _DATA:
         return None
     start, size = _varint(message, at + 1, _SHORT_VARINT_BITS)
-    end = start + size
-    if end > len(message):
-        return None
-    at, crc, offset = end, 0, 0
+    at = end = start + size
+    crc = offset = 0
     if len(message) - at >= _CRC32C_FIELD.size and message[at] == _CRC32C:
         _, crc = _CRC32C_FIELD.unpack_from(message, at)
         at += _CRC32C_FIELD.size
