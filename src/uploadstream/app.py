@@ -19,6 +19,7 @@ from starlette.routing import Mount
 from uploadstream.adapters.blobs_disk import DiskBlobs, Fsync
 from uploadstream.adapters.catalog.catalog import SqliteCatalog
 from uploadstream.adapters.catalog.schema import SchemaTooNew
+from uploadstream.adapters.disk_files import make_directories
 from uploadstream.adapters.leases_disk import DiskLeases
 from uploadstream.adapters.system import SystemClock
 from uploadstream.core.errors import Draining
@@ -78,7 +79,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     clock = SystemClock()
     fsync = Fsync(settings.fsync.value)
     async with AsyncExitStack() as opened:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        make_directories([settings.data_dir], durable=fsync is not Fsync.NEVER)
         catalog = await SqliteCatalog.open(settings.catalog_path, durable=fsync is not Fsync.NEVER)
         opened.push_async_callback(catalog.close)
         blobs = DiskBlobs(settings.blobs_path, fsync=fsync, new=await catalog.store_id() is None)

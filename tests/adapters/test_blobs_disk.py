@@ -613,6 +613,7 @@ async def test_what_is_synced_is_what_the_policy_says(
 ) -> None:
     store, key = DiskBlobs(tmp_path / "blobs", fsync=policy), a_key()
     file_and_name = [key, key[:2]]
+    synced.clear()
 
     await store_bytes(store, key, b"abc", complete=False)
     after_part = synced.copy()
@@ -660,6 +661,28 @@ async def test_a_chunk_that_cannot_be_synced_was_not_taken(tmp_path: Path, monke
         await write(sink, [b"abc"])
     await sink.close(complete=False)
     store.close()
+
+
+@pytest.mark.parametrize("policy", list(Fsync))
+def test_the_directories_of_a_new_store_are_durable_before_anything_is_put_there(
+    tmp_path: Path, synced: list[str], policy: Fsync
+) -> None:
+    root = tmp_path / "new" / "blobs"
+
+    DiskBlobs(root, fsync=policy).close()
+    at_first = synced.copy()
+    synced.clear()
+    DiskBlobs(root, fsync=policy).close()
+    with_all_there = synced.copy()
+    (root / "7f").rmdir()
+    DiskBlobs(root, fsync=policy).close()
+
+    if policy is Fsync.NEVER:
+        assert at_first == synced == []
+    else:
+        assert at_first == [tmp_path.name, "new", "blobs"]
+        assert synced == ["blobs"]
+    assert with_all_there == []
 
 
 async def test_syncing_never_holds_up_the_loop(disk: DiskBlobs, monkeypatch: pytest.MonkeyPatch) -> None:

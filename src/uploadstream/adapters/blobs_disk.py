@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
-from uploadstream.adapters.disk_files import place_first, replace, sync, temporary, unlink
+from uploadstream.adapters.disk_files import make_directories, place_first, replace, sync, temporary, unlink
 from uploadstream.adapters.disk_io import Pace, Room, read_now, start_writeback, write_all
 from uploadstream.core.errors import OffsetMismatch, StorageFull, StorageUnavailable
 from uploadstream.core.sizes import MIB
@@ -64,11 +64,7 @@ class DiskBlobs:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="disk")
         with translated():
             if new or (root / _STORE_ID).exists():
-                self._make_directories()
-
-    def _make_directories(self) -> None:
-        for directory in self._shards():
-            directory.mkdir(parents=True, exist_ok=True)
+                make_directories(self._shards(), durable=fsync is not Fsync.NEVER)
 
     def _shards(self) -> list[Path]:
         return [self._root / f"{shard:02x}" for shard in range(256)]

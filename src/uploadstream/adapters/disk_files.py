@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,17 @@ def sync(path: Path) -> None:
     """A file's content, or a directory's names, on the disk."""
     with opened(path) as fd:
         os.fsync(fd)
+
+
+def make_directories(paths: Iterable[Path], *, durable: bool) -> None:
+    """Make directories, and those above them, that are missing; durable: their names are on the disk."""
+    changed: set[Path] = set()
+    for path in paths:
+        changed |= {each.parent for each in (path, *path.parents) if not each.exists()}
+        path.mkdir(parents=True, exist_ok=True)
+    if durable:
+        for each in sorted(changed):
+            sync(each)
 
 
 def unlink(*paths: Path) -> None:
