@@ -184,6 +184,24 @@ class BlobStoreContract:
 
         assert found == [stored[at : at + 10] for at in range(0, 100, 10)]
 
+    async def test_reading_leaves_others_their_turns(self, store: BlobStore) -> None:
+        key, turns = a_key(), 0
+        await store_bytes(store, key, bytes(100))
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        running = asyncio.create_task(other())
+        await asyncio.sleep(0)
+        turns = 0
+        await pieces(store, key, 0, 100, piece_size=1)
+        running.cancel()
+
+        assert turns >= 90
+
     async def test_bytes_that_are_not_there_are_not_made_up(self, store: BlobStore) -> None:
         key = a_key()
         await store_bytes(store, key, b"abc")
