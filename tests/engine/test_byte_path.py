@@ -54,8 +54,9 @@ async def test_few_of_our_functions_run_for_each_buffer_from_a_socket(disk: Worl
     calls = for_each(await calls_while(disk, received, *[chunk] * BUFFERS), BUFFERS)
 
     # More than eight, each for a reason: three lend and return memory that all connections share, two translate the
-    # system's errors, two measure the disk. For a buffer of 1 MiB all of them cost a hundredth of its write.
-    assert sum(calls.values()) <= 15, calls
+    # system's errors, two measure the disk, one counts its room. For a buffer of 1 MiB all of them cost a hundredth of
+    # its write.
+    assert sum(calls.values()) <= 16, calls
     disk.close()
 
 

@@ -262,7 +262,8 @@ class DiskSink:
         if pace.is_slow:
             return self._store.in_thread(pace.timed, self._write, views, count, at)
         with translated():
-            pace.timed(self._write, views, count, at)
+            self._store.room.take(count)
+            pace.timed(write_all, self._fd, views, at)
         return None
 
     def _write(self, views: Sequence[Bytes], count: int, at: int) -> None:
