@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.robustness.raw_tus import RawTus, answer_on
+from tests.robustness.uploading import blobs_of
 from tests.running_server import RunningServer
 
 JAVASCRIPT = (b"export function greet(name) { return `hello ${name}`; }\n" * 20)[:1000]
@@ -26,10 +27,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 @pytest.fixture
 def tus(server: RunningServer) -> RawTus:
     return RawTus("127.0.0.1", server.http_port)
-
-
-def blobs_of(server: RunningServer) -> list[Path]:
-    return [path for path in (server.data_dir / "blobs").rglob("*") if path.is_file() and len(path.name) == 36]
 
 
 def test_a_file_over_the_limit_is_refused_before_its_first_byte(tus: RawTus) -> None:

@@ -81,7 +81,7 @@ async def kill_one_worker(server: RunningServer, rng: random.Random) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("workers", "kills", "kill"),
-    [(1, KILLS, kill_all), (3, KILLS // 10, kill_all), (3, KILLS // 4, kill_one_worker)],
+    [(1, KILLS, kill_all), (3, KILLS // 10, kill_all), (3, KILLS // 10, kill_one_worker)],
     ids=["the server", "a server of three workers", "one worker of three"],
 )
 async def test_nothing_acknowledged_is_lost_when_processes_are_killed(

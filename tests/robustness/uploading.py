@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Protocol
 
 import grpc
 import grpc.aio
 import httpx
 
+from tests.running_server import RunningServer
 from uploadstream.core.digests import crc32c
 from uploadstream.proto.fileservice.v1 import file_service_pb2 as pb
 from uploadstream.proto.fileservice.v1 import file_service_pb2_grpc as services
@@ -130,3 +132,8 @@ async def digest(client: httpx.AsyncClient, file_id: str) -> str:
         async for piece in response.aiter_bytes():
             sha256.update(piece)
     return sha256.hexdigest()
+
+
+def blobs_of(server: RunningServer) -> list[Path]:
+    """The bytes that a server has in its store."""
+    return [path for path in (server.data_dir / "blobs").rglob("*") if path.is_file() and len(path.name) == 36]

@@ -20,10 +20,10 @@ from typing import BinaryIO, Final
 from uploadstream.client.errors import FILE_CHANGED, FILE_UNREADABLE, UploadError
 from uploadstream.client.transport import Block
 from uploadstream.core.digests import crc32c
-from uploadstream.core.sizes import KIB, MIB
+from uploadstream.core.sizes import KIB
 
 BLOCK_SIZE_MIN: Final = 64 * KIB
-BLOCK_SIZE_MAX: Final = MIB
+BLOCK_SIZE_MAX: Final = 512 * KIB
 OCTETS: Final = "application/octet-stream"
 
 # What is compressed is not what its name says inside: film.tar.gz is gzip, not tar.

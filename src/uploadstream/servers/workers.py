@@ -169,7 +169,7 @@ class _Supervisor:
     def _note_death(self, worker: _Worker, status: int, *, was_ready: bool) -> None:
         """A worker has ended by itself; after too many that never were ready there is no sense in another."""
         log.error("worker %d died: %s", worker.pid, _spelled(status, worker.reason))
-        if was_ready:
+        if was_ready or status == -signal.SIGKILL:  # it is somebody else who ended it
             return
         self._failed_starts += 1
         if self._failed_starts >= STARTS_MAX:
