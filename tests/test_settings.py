@@ -195,3 +195,10 @@ def test_every_setting_says_what_it_means() -> None:
 def test_any_text_is_a_setting_or_is_refused_in_words(name: str, text: str) -> None:
     with suppress(BadSettings):
         load(**{name: text})
+
+
+def test_two_servers_cannot_have_one_port() -> None:
+    with pytest.raises(BadSettings, match="each needs its own"):
+        load(http_port=8080, grpc_port=8080)
+
+    assert load(http_port=0, grpc_port=0).grpc_port == 0

@@ -116,6 +116,9 @@ class Settings(BaseSettings):
             if value and not value.startswith(f"{scheme}:///"):
                 message = f"{value!r} is not supported yet; write {scheme}:///PATH"
                 raise ValueError(message)
+        if self.http_port == self.grpc_port != 0:
+            message = f"http_port and grpc_port are both {self.http_port}; each needs its own"
+            raise ValueError(message)
         if (self.tls_cert is None) != (self.tls_key is None):
             message = "tls_cert and tls_key go together"
             raise ValueError(message)

@@ -1,12 +1,14 @@
 """Downloads over a server that cuts."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.client.faulty import FaultyServer, names_in
 from uploadstream.client.asynchronous import AsyncClient
+from uploadstream.client.downloading import replaceable
 from uploadstream.client.errors import CHECKSUM_MISMATCH, FILE_EXISTS, FILE_UNWRITABLE, UploadError
 from uploadstream.client.values import Progress, Step
 
@@ -122,3 +124,17 @@ async def test_an_empty_file_is_downloaded(client: AsyncClient, server: FaultySe
     path = await client.download(file_id, tmp_path / "empty")
 
     assert path.read_bytes() == b""
+
+
+def test_a_link_leads_to_what_is_replaced(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("file")
+
+    assert replaceable(link) == tmp_path.resolve() / "file"
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(UploadError, match="is not a file"):
+        replaceable(tmp_path / "pipe")

@@ -58,3 +58,11 @@ def test_a_file_that_shrinks_is_noticed(tmp_path: Path) -> None:
 
     source.close()
     assert caught.value.reason == FILE_CHANGED
+
+
+def test_a_name_that_is_no_text_is_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "bad\udcff.txt"
+    path.write_bytes(b"x")
+
+    with pytest.raises(UploadError, match="not UTF-8"):
+        open_source(path, filename=None)

@@ -41,6 +41,7 @@ class Receiving:
 
     async def run(self, target: Path) -> Path:
         """Fetch what is missing, compare, and give the file its name."""
+        target = replaceable(target)
         part = target.with_name(f"{plain_name(self._info.file_id, otherwise='download')}.part")
         with opened(part) as file:
             await asyncio.to_thread(self._read_what_is_there, file)
@@ -140,3 +141,11 @@ def opened(part: Path) -> Generator[FileIO]:
 def _sha256_of(file: FileIO) -> str:
     file.seek(0)
     return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def replaceable(target: Path) -> Path:
+    """What is replaced when a file is to be at `target`: of a link what it leads to; no device, pipe or folder."""
+    target = target.resolve()
+    if target.exists() and not target.is_file():
+        raise UploadError(FILE_UNWRITABLE, f"{target} is not a file; name one that can be replaced")
+    return target

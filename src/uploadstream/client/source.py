@@ -146,6 +146,11 @@ def open_source(what: Path | BinaryIO, *, filename: str | None) -> Source:
     if not isinstance(what, Path):
         return Source(what, name=filename or Path(str(getattr(what, "name", "upload"))).name)
     try:
+        (filename or what.name).encode()
+    except UnicodeEncodeError:
+        shown = ascii(what.name)
+        raise UploadError(FILE_UNREADABLE, f"{shown} has a name that is not UTF-8; give another with --name") from None
+    try:
         file = what.open("rb", buffering=0)
     except OSError as error:
         raise UploadError(FILE_UNREADABLE, f"{what} cannot be read: {error.strerror or error}") from error

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from uploadstream.core.access import Caller
-from uploadstream.core.errors import StorageUnavailable
+from uploadstream.core.errors import Gone, StorageUnavailable
 from uploadstream.core.files import File, visible_file
 from uploadstream.core.ids import check_id
 from uploadstream.engine.uploads import Uploaded, Uploads
@@ -29,6 +29,9 @@ class Downloads:
         check_id(file_id, kind="file")
         file = visible_file(await self._catalog.file(file_id), caller, file_id=file_id)
         file.check_present()
+        blob = await self._blobs.stat(file.id)
+        if file.size and (blob is None or blob.size != file.size):
+            raise Gone(kind="file", id=file_id, how="lost")
         return file
 
     def read(self, file: File, *, start: int, stop: int, piece_size: int) -> AsyncIterator[bytes]:

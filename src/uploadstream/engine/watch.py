@@ -97,15 +97,12 @@ class Watch:
         intake = pouring.intake
         if intake is None:
             return
-        if intake.stirred:
-            intake.stirred = False
-            pouring.quiet_since = now
-            return
         try:
-            intake.flush()
+            intake.flush()  # also of one that goes on: what is told of its offset is never older than a look
         except Refusal as error:
             pouring.stop(error)
-        if intake.is_waiting:
-            pouring.quiet_since = now  # it is us who are slow
+        if intake.stirred or intake.is_waiting:  # it goes on, or it is us who are slow
+            intake.stirred = False
+            pouring.quiet_since = now
         elif now - pouring.quiet_since >= self._timeout:
             pouring.stop(BodyTimeout(seconds=self._timeout))
