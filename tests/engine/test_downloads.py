@@ -147,3 +147,12 @@ async def test_an_upload_that_ends_between_two_looks_at_it_is_gone_and_no_fault_
 
     with pytest.raises(Gone):
         await follow(engine, upload_id)
+
+
+async def test_a_file_whose_bytes_are_gone_is_gone_before_anything_is_promised(
+    engine: Engine, world: World, file: File
+) -> None:
+    await world.blobs.remove(file.id)
+
+    with pytest.raises(Gone, match="lost"):
+        await engine.downloads.open(file.id, ANN)

@@ -285,3 +285,18 @@ async def test_nobody_looks_while_nothing_runs() -> None:
     with pytest.raises(BodyTimeout):
         await short.run(Pouring(), silence, an_intake(FakeDisk()))
     await until(lambda: short._next_look is None)
+
+
+async def test_what_a_body_brings_is_in_the_store_soon_also_while_more_comes() -> None:
+    watch, disk = Watch(read_timeout_seconds=LONG), FakeDisk()
+
+    async def dribble(intake: Intake) -> None:
+        while True:
+            intake.feed(b"x")
+            await asyncio.sleep(LOOK_SECONDS / 5)
+
+    running = asyncio.ensure_future(watch.run(Pouring(), dribble, an_intake(disk)))
+    await until(lambda: bool(disk.content))
+
+    running.cancel()
+    await asyncio.wait([running])
