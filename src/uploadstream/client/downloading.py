@@ -41,8 +41,8 @@ class Receiving:
 
     async def run(self, target: Path) -> Path:
         """Fetch what is missing, compare, and give the file its name."""
-        target = replaceable(target)
-        part = target.with_name(f"{plain_name(self._info.file_id, otherwise='download')}.part")
+        place = replaceable(target)
+        part = place.with_name(f"{plain_name(self._info.file_id, otherwise='download')}.part")
         with opened(part) as file:
             await asyncio.to_thread(self._read_what_is_there, file)
             if not await self._is_fetched_whole(file):
@@ -52,7 +52,7 @@ class Receiving:
                     part.unlink()
                     raise self._damaged()
             await asyncio.to_thread(os.fsync, file.fileno())
-            part.replace(target)
+            part.replace(place)
         self._report(Progress(Step.FINISHED, self._info.size, self._info.size))
         return target
 
@@ -145,7 +145,7 @@ def _sha256_of(file: FileIO) -> str:
 
 def replaceable(target: Path) -> Path:
     """What is replaced when a file is to be at `target`: of a link what it leads to; no device, pipe or folder."""
-    target = target.resolve()
+    target = target.resolve() if target.is_symlink() else target
     if target.exists() and not target.is_file():
         raise UploadError(FILE_UNWRITABLE, f"{target} is not a file; name one that can be replaced")
     return target
