@@ -60,6 +60,8 @@ SAID: list[tuple[Refusal, str]] = [
     (StorageUnavailable(), "Storage is not reachable; nothing was lost, retry"),
     # ours
     (TooLarge(size=600_000_000, limit=512 * MIB), "File size 572.2 MiB exceeds limit of 512 MiB"),
+    (TooLarge(size=512 * MIB + 1, limit=512 * MIB), "File size 536870913 B exceeds limit of 536870912 B"),
+    (ChunkTooLarge(size=4 * MIB + 1, limit=4 * MIB), "Chunk of 4194305 B exceeds limit of 4194304 B"),
     (BadBodyType(field="Content-Type", problem="must be text/plain"), "Content-Type: must be text/plain"),
     (UploadClosed(upload_id="5f0c", state="complete"), "Upload 5f0c is complete and takes no more bytes"),
     (RangeNotSatisfiable(start=9, size=8), "Bytes from 9 on were asked for, the file has 8"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from uploadstream.core.sizes import GIB, KIB, MIB, UNITS, iec, parse_size
+from uploadstream.core.sizes import GIB, KIB, MIB, UNITS, iec, iec_apart, parse_size
 
 TIB = 1024 * GIB
 EIB = 1024 * 1024 * TIB
@@ -32,6 +32,19 @@ EIB = 1024 * 1024 * TIB
 )
 def test_a_size_is_printed_in_iec_units_with_at_most_one_decimal(size: int, text: str) -> None:
     assert iec(size) == text
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "texts"),
+    [
+        (600 * MIB, 512 * MIB, ("600 MiB", "512 MiB")),
+        (512 * MIB + 1, 512 * MIB, ("536870913 B", "536870912 B")),
+        (512 * MIB, 512 * MIB, ("512 MiB", "512 MiB")),
+        (1, 0, ("1 B", "0 B")),
+    ],
+)
+def test_two_sizes_that_differ_never_look_the_same(one: int, other: int, texts: tuple[str, str]) -> None:
+    assert iec_apart(one, other) == texts
 
 
 @given(st.integers(0, 2**63 - 1))

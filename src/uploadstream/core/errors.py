@@ -35,7 +35,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
-from uploadstream.core.sizes import iec
+from uploadstream.core.sizes import iec, iec_apart
 
 
 @dataclass(eq=False)
@@ -96,7 +96,8 @@ class TooLarge(BadInput):
     reason: ClassVar[str] = "FILE_TOO_LARGE"
 
     def __str__(self) -> str:
-        return f"File size {iec(self.size)} exceeds limit of {iec(self.limit)}"
+        size, limit = iec_apart(self.size, self.limit)
+        return f"File size {size} exceeds limit of {limit}"
 
 
 @dataclass(eq=False)
@@ -108,7 +109,8 @@ class ChunkTooLarge(BadInput):
     reason: ClassVar[str] = "CHUNK_TOO_LARGE"
 
     def __str__(self) -> str:
-        return f"Chunk of {iec(self.size)} exceeds limit of {iec(self.limit)}"
+        size, limit = iec_apart(self.size, self.limit)
+        return f"Chunk of {size} exceeds limit of {limit}"
 
 
 @dataclass(eq=False)

@@ -50,3 +50,9 @@ def iec(size: int) -> str:
             break
         value, unit = value / _STEP, larger
     return f"{value:.1f}".removesuffix(".0") + f" {unit}"
+
+
+def iec_apart(one: int, other: int) -> tuple[str, str]:
+    """Two sizes that are to be compared by eye: rounded, but where rounding would make them the same, in bytes."""
+    shown = iec(one), iec(other)
+    return (f"{one} B", f"{other} B") if shown[0] == shown[1] and one != other else shown
