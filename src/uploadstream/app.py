@@ -92,7 +92,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         files = Files(ports)
         uploads = Uploads(ports, files, Receiver(ports, watch, Buffers(), settings.limits), settings.limits)
         sweeper = Sweeper(ports, uploads, tombstone_ttl=settings.trash_ttl)
-        yield Service(ports, uploads, Downloads(ports, uploads), files, sweeper, watch)
+        yield Service(ports, uploads, Downloads(ports, files, uploads), files, sweeper, watch)
 
 
 def http_app(running: Service, *, is_draining: Callable[[], bool]) -> Starlette:

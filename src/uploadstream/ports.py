@@ -36,13 +36,14 @@ class Leases(Protocol):
     """The right to write one upload, held by at most one request in all processes that share the storage."""
 
     def hold(
-        self, key: str, *, let_go: Callable[[], None], patience_seconds: float = 0
+        self, key: str, *, let_go: Callable[[], None] | None = None, patience_seconds: float = 0
     ) -> AbstractAsyncContextManager[None]:
         """Hold `key` inside the context; Busy if another does.
 
         With patience, a holder that came earlier is asked to let go (its `let_go` is called, in its own process) and
         the caller waits so long at most: of several, the newest gets it. A holder whose process is dead holds nothing.
-        `let_go` may be called at any time inside the context, more than once, and must return at once.
+        `let_go` may be called at any time inside the context, more than once, and must return at once; None is for
+        a holder that is done in a moment anyway.
         """
         ...
 

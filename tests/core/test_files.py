@@ -39,6 +39,17 @@ def test_every_walk_between_use_and_trash_changes_nothing_else() -> None:
             assert (caught.value.kind, caught.value.id, caught.value.how) == ("file", ID, "deleted")
 
 
+def test_a_file_is_whole_with_as_many_bytes_as_it_has() -> None:
+    FILE.check_whole(3)
+    replace(FILE, size=0).check_whole(0)
+
+    for stored in (0, 2, 4):
+        assert not FILE.is_whole(stored)
+        with pytest.raises(Gone) as caught:
+            FILE.check_whole(stored)
+        assert (caught.value.kind, caught.value.id, caught.value.how) == ("file", ID, "lost")
+
+
 def test_a_file_is_served_as_what_was_declared_or_else_as_what_was_seen() -> None:
     assert FILE.content_type == "text/plain"
     assert replace(FILE, declared_type="text/csv").content_type == "text/csv"

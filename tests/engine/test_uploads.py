@@ -260,6 +260,20 @@ async def test_a_body_cut_after_its_last_byte_is_completed_by_the_next_request(e
     assert await content(engine, uploaded.file) == TEXT
 
 
+async def test_bytes_of_unknown_number_for_a_full_upload_are_refused_and_it_is_completed(engine: Engine) -> None:
+    upload_id = await created(engine)
+    with pytest.raises(ConnectionResetError):
+        await engine.uploads.append(upload_id, ANN, body(TEXT, then=ConnectionResetError()))
+
+    for _ in range(2):  # to an upload that a cut left full, and to one that is a file
+        with pytest.raises(UploadClosed, match=rf"^Upload {upload_id} is complete and takes no more bytes$"):
+            await engine.uploads.append(upload_id, ANN, body(b"more"))
+
+        uploaded = await engine.uploads.status(upload_id, ANN)
+        assert uploaded.file is not None
+        assert await content(engine, uploaded.file) == TEXT
+
+
 async def test_a_silent_body_is_ended_and_keeps_what_came(world: World) -> None:
     engine = world.start(read_timeout_seconds=0.15)
     upload_id = await created(engine)
@@ -678,7 +692,7 @@ async def test_a_crash_between_the_last_byte_and_the_catalog_is_mended_by_the_ne
 
     engine = world.start()
     before = await engine.uploads.status(upload_id, ANN)
-    uploaded = await engine.uploads.append(upload_id, ANN, never, at=10)
+    uploaded = await engine.uploads.append(upload_id, ANN, body(), at=10)
 
     assert (before.session.offset, before.file) == (10, None)
     assert uploaded.file is not None

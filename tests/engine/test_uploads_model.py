@@ -27,6 +27,7 @@ from uploadstream.core.errors import (
     TakenOver,
     TooLarge,
     TypeMismatch,
+    UploadClosed,
 )
 from uploadstream.core.session import Limits, State
 from uploadstream.engine.intake import Intake
@@ -157,7 +158,7 @@ class UploadModel(RuleBasedStateMachine):
             assert isinstance(error, Gone)
             return
         if upload.is_file:
-            assert error is None
+            self._check_nothing_taken(error, chunks, cut=cut)
             return
         if not was_full:
             self._store(upload, chunks)
@@ -167,17 +168,29 @@ class UploadModel(RuleBasedStateMachine):
                 upload.end = "refused"
             return
         if was_full:
-            assert error is None
-        elif sum(map(len, chunks)) and not self.took_all:
+            upload.is_file = True
+            self._check_nothing_taken(error, chunks, cut=cut)
+            return
+        if sum(map(len, chunks)) and not self.took_all:
             assert isinstance(error, LengthMismatch if upload.length is not None else TooLarge)
             return
-        elif cut:
+        if cut:
             assert isinstance(error, Cut)
             return
         assert error is None
         upload.is_file = upload.is_full
         assert uploaded.session.offset == len(upload.stored)
         assert (uploaded.file is not None) == upload.is_file
+
+    @staticmethod
+    def _check_nothing_taken(error: BaseException | None, chunks: list[bytes], *, cut: bool) -> None:
+        """An upload that has all its bytes says so to whoever brings none; more are refused."""
+        if any(chunks):
+            assert isinstance(error, UploadClosed)
+        elif cut:
+            assert isinstance(error, Cut)
+        else:
+            assert error is None
 
     def _store(self, upload: Upload, chunks: list[bytes]) -> None:
         """What a store keeps of a body: every chunk before the first that is one too many."""

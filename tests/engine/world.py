@@ -57,7 +57,7 @@ class Engine:
         self.files = Files(self.ports)
         receiver = Receiver(self.ports, self.watch, self.buffers, self.limits)
         self.uploads = Uploads(self.ports, self.files, receiver, self.limits)
-        self.downloads = Downloads(self.ports, self.uploads)
+        self.downloads = Downloads(self.ports, self.files, self.uploads)
         self.sweeper = Sweeper(self.ports, self.uploads, tombstone_ttl=TOMBSTONE_TTL)
 
 

@@ -203,6 +203,17 @@ async def test_a_stream_to_a_complete_upload_says_so_again(rig: Rig) -> None:
     assert (again.file_id, again.complete) == (upload_id, True)
 
 
+async def test_bytes_for_a_complete_upload_are_refused(rig: Rig) -> None:
+    upload_id = await rig.create(5)
+    await rig.upload(pb.FileMetadata(upload_id=upload_id), *chunks(b"hello"))
+
+    stream = await rig.begin(pb.FileMetadata(upload_id=upload_id), *chunks(b"!"))
+    failure = await failure_of(stream.call)
+
+    assert (failure.code, failure.info.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "UPLOAD_CLOSED")
+    assert (await rig.download(pb.DownloadFileRequest(file_id=upload_id)))[1] == b"hello"
+
+
 @pytest.mark.parametrize(
     ("said", "field"),
     [

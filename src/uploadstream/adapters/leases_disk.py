@@ -33,12 +33,12 @@ _RETRY_SECONDS: Final = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05)
 class _Holder:
     """Who has a lease, and since when it wanted it, in nanoseconds."""
 
-    let_go: Callable[[], None]
+    let_go: Callable[[], None] | None
     arrived: int
 
     def asked(self, arrived: int) -> None:
         """Let go for one that came later; one that came before has been overtaken."""
-        if arrived > self.arrived:
+        if self.let_go is not None and arrived > self.arrived:
             self.let_go()
 
 
@@ -80,7 +80,9 @@ class DiskLeases:
         os.close(self._fd)
 
     @asynccontextmanager
-    async def hold(self, key: str, *, let_go: Callable[[], None], patience_seconds: float = 0) -> AsyncIterator[None]:
+    async def hold(
+        self, key: str, *, let_go: Callable[[], None] | None = None, patience_seconds: float = 0
+    ) -> AsyncIterator[None]:
         """See ports.Leases."""
         arrived = time.monotonic_ns()  # the same clock for all processes of a machine
         if not self._take(key):

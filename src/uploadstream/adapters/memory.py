@@ -130,12 +130,14 @@ class MemoryLeases:
     """Leases within one process."""
 
     def __init__(self) -> None:
-        self._held: dict[str, tuple[int, Callable[[], None]]] = {}
+        self._held: dict[str, tuple[int, Callable[[], None] | None]] = {}
         self._arrivals = itertools.count()
         self._freed = asyncio.Event()
 
     @asynccontextmanager
-    async def hold(self, key: str, *, let_go: Callable[[], None], patience_seconds: float = 0) -> AsyncIterator[None]:
+    async def hold(
+        self, key: str, *, let_go: Callable[[], None] | None = None, patience_seconds: float = 0
+    ) -> AsyncIterator[None]:
         """See ports.Leases."""
         arrived = next(self._arrivals)
         if key in self._held:
@@ -154,7 +156,7 @@ class MemoryLeases:
             async with asyncio.timeout(patience_seconds):
                 while key in self._held:
                     since, let_go = self._held[key]
-                    if arrived > since:
+                    if let_go is not None and arrived > since:
                         let_go()
                     self._freed.clear()
                     await self._freed.wait()

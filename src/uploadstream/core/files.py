@@ -73,6 +73,15 @@ class File:
         """The type to serve the file as."""
         return self.declared_type or self.detected_type
 
+    def is_whole(self, stored: int) -> bool:
+        """Whether the store has all of it, if it has `stored` bytes (0 where there is no blob)."""
+        return stored == self.size
+
+    def check_whole(self, stored: int) -> None:
+        """Raise unless the `stored` bytes that the store has are all of it."""
+        if not self.is_whole(stored):
+            raise Gone(kind="file", id=self.id, how="lost")
+
     def check_present(self) -> None:
         """Raise unless the file is in use."""
         if self.deleted_at is not None:

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from uploadstream.core.access import Caller
-from uploadstream.core.errors import Gone, StorageUnavailable
-from uploadstream.core.files import File, visible_file
-from uploadstream.core.ids import check_id
+from uploadstream.core.errors import StorageUnavailable
+from uploadstream.core.files import File
+from uploadstream.engine.files import Files
 from uploadstream.engine.uploads import Uploaded, Uploads
-from uploadstream.ports import BlobStore, Catalog, Ports
+from uploadstream.ports import BlobStore, Ports
 
 FOLLOW_SECONDS: Final = 0.1
 
@@ -19,20 +19,14 @@ FOLLOW_SECONDS: Final = 0.1
 class Downloads:
     """Every protocol's way to read."""
 
-    def __init__(self, ports: Ports, uploads: Uploads) -> None:
-        self._catalog: Catalog = ports.catalog
+    def __init__(self, ports: Ports, files: Files, uploads: Uploads) -> None:
         self._blobs: BlobStore = ports.blobs
+        self._files = files
         self._uploads = uploads
 
     async def open(self, file_id: str, caller: Caller) -> File:
         """The file to be read. NotFound, Gone."""
-        check_id(file_id, kind="file")
-        file = visible_file(await self._catalog.file(file_id), caller, file_id=file_id)
-        file.check_present()
-        blob = await self._blobs.stat(file.id)
-        if file.size and (blob is None or blob.size != file.size):
-            raise Gone(kind="file", id=file_id, how="lost")
-        return file
+        return await self._files.open(file_id, caller)
 
     def read(self, file: File, *, start: int, stop: int, piece_size: int) -> AsyncIterator[bytes]:
         """Its bytes from `start` up to `stop`, in pieces."""

@@ -48,9 +48,7 @@ class Files:
         file = await self._any(file_id, caller)
         if file.deleted_at is None:
             return file
-        blob = await self._blobs.stat(file.id)
-        if file.size and (blob is None or blob.size != file.size):
-            raise Gone(kind="file", id=file_id, how="lost")
+        await self._check_whole(file)
         audit = audit_of(file.id, Action.RESTORE, caller, at=self._clock.now())
         await self._catalog.set_deleted(file.restored(), audit)
         return file.restored()
@@ -71,6 +69,16 @@ class Files:
     async def deletion_stats(self, caller: Caller) -> DeletionStats:
         """Deletions and restores of the caller's files."""
         return await self._catalog.deletion_stats(caller.name)
+
+    async def open(self, file_id: str, caller: Caller) -> File:
+        """The file, if it is in use and its bytes are there to be read. NotFound, Gone."""
+        file = await self.describe(file_id, caller)
+        await self._check_whole(file)
+        return file
+
+    async def _check_whole(self, file: File) -> None:
+        blob = await self._blobs.stat(file.id)
+        file.check_whole(blob.size if blob else 0)
 
     async def _any(self, file_id: str, caller: Caller) -> File:
         """The file, in use or in the trash."""

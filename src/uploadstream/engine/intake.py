@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from uploadstream.core.digests import crc32c
-from uploadstream.core.errors import BadInput, Refusal, StorageUnavailable
+from uploadstream.core.errors import Refusal, StorageUnavailable
 from uploadstream.core.media import SNIFF_BYTES
 from uploadstream.engine.buffers import Buffers
 from uploadstream.ports import Bytes, Sink
@@ -52,7 +52,7 @@ class Terms:
     """What is taken: so many bytes more, else the error of so many; and a head that passes the check."""
 
     room: int
-    overrun: Callable[[int], BadInput]
+    overrun: Callable[[int], Refusal]
     check_head: Callable[[bytes], object]
 
 

@@ -6,12 +6,12 @@ Everything here is called by the holder of the upload's lease.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from uploadstream.core.access import Caller
-from uploadstream.core.errors import StorageUnavailable, Unavailable
+from uploadstream.core.errors import StorageUnavailable, Unavailable, UploadClosed
 from uploadstream.core.files import Action, Audit, File, audit_of, file_of
 from uploadstream.core.media import SNIFF_BYTES, check_allowed, check_declared
 from uploadstream.core.session import Aborted, Declared, End, Limits, Published, Sealed, Session
@@ -19,7 +19,7 @@ from uploadstream.engine.buffers import Buffers
 from uploadstream.engine.intake import Intake, Received, Terms
 from uploadstream.engine.sums import NoteKeeper, crc_so_far, write_note
 from uploadstream.engine.watch import Pour, Pouring, Watch
-from uploadstream.ports import Ports, Sink
+from uploadstream.ports import Bytes, Ports, Sink
 
 Result = TypeVar("Result")
 EVERYTHING: Final = ("*/*",)
@@ -64,6 +64,12 @@ class Receiver:
         finally:
             await uncancelled(self._settle(session.id, intake, sink, notes, complete=complete))
         return Received(intake.offset, intake.crc, intake.head)
+
+    async def receive_nothing(self, closed: Session, pouring: Pouring, pour: Pour) -> None:
+        """Take a body for an upload that takes no more bytes, if it has none. UploadClosed at its first byte."""
+        nothing = Received(closed.offset, 0, b"")
+        terms = Terms(0, lambda _: UploadClosed(upload_id=closed.id, state=closed.state.value), lambda _: None)
+        await self._watch.run(pouring, pour, Intake(_NoSink(), self._buffers, nothing, terms))
 
     async def _settle(self, key: str, intake: Intake, sink: Sink, notes: NoteKeeper | None, *, complete: bool) -> None:
         """Whatever became of the body: its last bytes to the store, the store's blob let go, the sum noted."""
@@ -120,6 +126,16 @@ class Receiver:
         if self._limits.allowed_types != EVERYTHING:
             check_allowed(detected, self._limits.allowed_types, declared=declared.content_type)
         return detected
+
+
+class _NoSink:
+    """Of an intake that has no room: whatever is written to it is refused."""
+
+    def write(self, views: Sequence[Bytes], count: int) -> None:  # noqa: ARG002 - the port's signature
+        raise StorageUnavailable
+
+    async def close(self, *, complete: bool) -> None:
+        pass
 
 
 async def uncancelled(work: Coroutine[Any, Any, Result]) -> Result:

@@ -49,7 +49,7 @@ class Sweeper:
         """One round, unless another process is at it; a thorough one looks at every blob and every file."""
         sweep = Sweep()
         try:
-            async with self._ports.leases.hold(LEASE, let_go=_go_on):
+            async with self._ports.leases.hold(LEASE):
                 await self._check_store()
                 await self._tidy_uploads(sweep)
                 if thorough:
@@ -107,7 +107,7 @@ class Sweeper:
         for key in keys - await self._ports.catalog.known(keys):
             with _one_of_many(sweep):
                 # a stream that is all or nothing has no row yet, but it holds the lease
-                async with self._ports.leases.hold(key, let_go=_go_on):
+                async with self._ports.leases.hold(key):
                     if not await self._ports.catalog.known([key]):
                         await self._ports.blobs.remove(key)
                         sweep["orphan blobs"] += 1
@@ -118,7 +118,7 @@ class Sweeper:
             if await self._is_open(key):
                 continue
             with _one_of_many(sweep):
-                async with self._ports.leases.hold(key, let_go=_go_on):
+                async with self._ports.leases.hold(key):
                     if not await self._is_open(key):
                         await self._ports.blobs.drop_note(key)
                         sweep["orphan notes"] += 1
@@ -133,8 +133,9 @@ class Sweeper:
             for file in rows:
                 with _one_of_many(sweep):
                     blob = await self._ports.blobs.stat(file.id)
-                    if file.size and (blob is None or blob.size != file.size):
-                        await self._hide(file, stored=blob.size if blob else 0)
+                    stored = blob.size if blob else 0
+                    if not file.is_whole(stored):
+                        await self._hide(file, stored=stored)
                         sweep["lost files"] += 1
             place = Position(rows[-1].uploaded_at, rows[-1].id)
 
@@ -154,7 +155,3 @@ def _one_of_many(sweep: Sweep) -> Iterator[None]:
         return
     except StorageUnavailable as error:
         sweep[f"failed: {error.reason}"] += 1
-
-
-def _go_on() -> None:
-    """A holder that needs no asking: it is done in a moment."""

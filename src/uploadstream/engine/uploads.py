@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from uploadstream.core.access import Caller, check_user
+from uploadstream.core.access import Caller
 from uploadstream.core.errors import Busy, ContentRefused, LengthMismatch, OffsetMismatch, StorageFull, TakenOver
 from uploadstream.core.files import Action, File, audit_of, visible_file, visible_upload
 from uploadstream.core.ids import check_id
-from uploadstream.core.media import check_content_type, check_filename
+from uploadstream.core.media import check_content_type
 from uploadstream.core.pages import Page, Position, check_page_size, page_of, read_token
 from uploadstream.core.session import (
     Declared,
@@ -25,10 +25,10 @@ from uploadstream.core.session import (
     Limits,
     Session,
     State,
-    check_length,
+    check_declaration,
 )
 from uploadstream.engine.files import Files
-from uploadstream.engine.intake import Intake, Received
+from uploadstream.engine.intake import Received
 from uploadstream.engine.receiving import Receiver
 from uploadstream.engine.watch import Pour, Pouring
 from uploadstream.ports import Ports
@@ -65,8 +65,7 @@ class Uploads:
         session = await self._begin(declared, caller)
         session.check_append(at=0, count=count)
         if session.is_full:
-            file = await self._receiver.publish(session, caller, Received.nothing())
-            return Uploaded(_complete(file, self.limits), file)
+            return await self._publish(session, caller, Received.nothing())
         audit = audit_of(session.id, Action.CREATE, caller, at=session.created_at)
         await self._catalog.create_upload(session, audit)
         return Uploaded(session)
@@ -104,24 +103,35 @@ class Uploads:
             found = await self.status(upload_id, caller)
             session = found.session
             if found.file is not None:
-                return _again(found, at=at, length=length, count=count or 0)
-            session.check_append(at=session.offset if at is None else at)
-            session = await self._declare(session, length, count=count or 0)
-            try:
-                return await self._receive(session, caller, pouring, pour)
-            except ContentRefused as error:
-                await self._receiver.end(session, caller, End.REFUSED, why=str(error))
-                raise
+                _check_again(session, at=at, length=length, count=count or 0)
+            else:
+                session.check_append(at=session.offset if at is None else at)
+                session = await self._declare(session, length, count=count or 0)
+                try:
+                    if not session.is_full:
+                        return await self._receive(session, caller, pouring, pour)
+                    found = await self._complete_stored(session, caller)
+                except ContentRefused as error:
+                    await self._receiver.end(session, caller, End.REFUSED, why=str(error))
+                    raise
+            if count is None:
+                await self._receiver.receive_nothing(found.session, pouring, pour)
+            return found
 
     async def _receive(self, session: Session, caller: Caller, pouring: Pouring, pour: Pour) -> Uploaded:
-        received = await self._receiver.sums(session)
-        if session.is_full:  # a crash came between the last byte and the catalog
-            await self._blobs.sync(session.id)
-        else:
-            received = await self._receiver.receive(session, received, pouring, pour)
-            session = replace(session, offset=received.size, touched_at=self._clock.now())
+        received = await self._receiver.receive(session, await self._receiver.sums(session), pouring, pour)
+        session = replace(session, offset=received.size, touched_at=self._clock.now())
         if not session.is_full:
             return Uploaded(session)
+        return await self._publish(session, caller, received)
+
+    async def _complete_stored(self, session: Session, caller: Caller) -> Uploaded:
+        """Complete an upload that a crash, between its last byte and the catalog, left full."""
+        received = await self._receiver.sums(session)
+        await self._blobs.sync(session.id)
+        return await self._publish(session, caller, received)
+
+    async def _publish(self, session: Session, caller: Caller, received: Received) -> Uploaded:
         file = await self._receiver.publish(session, caller, received)
         return Uploaded(_complete(file, self.limits), file)
 
@@ -154,14 +164,14 @@ class Uploads:
 
         Says what was done, if anything. Busy if somebody writes it.
         """
-        async with self._leases.hold(session.id, let_go=_go_on):
+        async with self._leases.hold(session.id):
             known = await self._catalog.upload(session.id)
             if known is None or known.state is not State.OPEN:
                 return None
             session = await self._as_stored(known)
             if session.is_full:
                 try:
-                    await self._receive(session, caller, Pouring(), _no_body)
+                    await self._complete_stored(session, caller)
                 except ContentRefused as error:
                     await self._receiver.end(session, caller, End.REFUSED, why=str(error))
                     return Action.REFUSE
@@ -184,13 +194,11 @@ class Uploads:
 
     async def _begin(self, declared: Declared, caller: Caller) -> Session:
         """A session for what is declared, if it may begin."""
-        check_user(declared.user_id)
-        check_filename(declared.filename)
-        content_type = check_content_type(declared.content_type)
-        check_length(declared.length, size_max=self.limits.file_size_max)
+        check_declaration(declared, size_max=self.limits.file_size_max)
         free = await self._blobs.free()
         if free is not None and (declared.length or 0) > free:
             raise StorageFull(free=free)
+        content_type = check_content_type(declared.content_type)
         now = self._clock.now()
         return Session(
             id=self._clock.new_id(),
@@ -238,14 +246,6 @@ class Uploads:
             yield
 
 
-async def _no_body(_: Intake) -> None:
-    """The body of a request that only completes."""
-
-
-def _go_on() -> None:
-    """A holder that needs no asking: it is done in a moment."""
-
-
 def _complete(file: File, limits: Limits) -> Session:
     """The session that a file was."""
     return Session(
@@ -260,12 +260,10 @@ def _complete(file: File, limits: Limits) -> Session:
     )
 
 
-def _again(found: Uploaded, *, at: int | None, length: int | None, count: int) -> Uploaded:
-    """The answer to a request whose upload is complete already: a sender that missed the answer asks again."""
-    session = found.session
+def _check_again(session: Session, *, at: int | None, length: int | None, count: int) -> None:
+    """Raise unless a request says once more what made its upload complete: its sender may have missed the answer."""
     session.check_agrees(length=length)
     if at not in {None, session.offset}:
         raise OffsetMismatch(expected=session.offset, given=at or 0)
     if count:
         session.check_open()
-    return found

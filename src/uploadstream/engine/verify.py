@@ -47,11 +47,10 @@ async def verify(ports: Ports) -> AsyncIterator[Verdict]:
 
 async def _look_at(ports: Ports, file: File) -> Verdict:
     blob = await ports.blobs.stat(file.id)
-    if blob is None and file.size:
-        return Verdict(file, Finding.MISSING, f"0 of {file.size} bytes are there")
     size = blob.size if blob else 0
-    if size != file.size:
-        return Verdict(file, Finding.WRONG_SIZE, f"{size} of {file.size} bytes are there")
+    if not file.is_whole(size):
+        finding = Finding.WRONG_SIZE if blob else Finding.MISSING
+        return Verdict(file, finding, f"{size} of {file.size} bytes are there")
     crc = 0
     try:
         if size:
