@@ -2,9 +2,14 @@
 
 import re
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import fields
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.core.refusals import refusal_of
 from uploadstream.core.errors import (
     BadBodyType,
     BadField,
@@ -31,7 +36,9 @@ from uploadstream.core.errors import (
     TypeNotAllowed,
     Unavailable,
     UploadClosed,
+    check_each,
     every_refusal,
+    together,
 )
 from uploadstream.core.sizes import MIB
 
@@ -66,7 +73,7 @@ SAID: list[tuple[Refusal, str]] = [
     (UploadClosed(upload_id="5f0c", state="complete"), "Upload 5f0c is complete and takes no more bytes"),
     (RangeNotSatisfiable(start=9, size=8), "Bytes from 9 on were asked for, the file has 8"),
     (Gone(kind="upload", id="5f0c", how="expired"), "No upload 5f0c: it was expired"),
-    (TakenOver(upload_id="5f0c"), "Upload was taken over by a newer request; its bytes so far are kept"),
+    (TakenOver(upload_id="5f0c"), "Upload was taken over by a newer request"),
     (BodyTimeout(seconds=60.0), "No byte came for 60 s; continue from the last byte received"),
     (StorageFull(free=1536), "Storage is full, 1.5 KiB left; nothing was lost, retry when there is room"),
     (CatalogUnavailable(), "Catalog is not reachable; nothing was lost, retry"),
@@ -91,9 +98,9 @@ def test_every_refusal_has_a_reason_of_its_own_that_machines_can_compare() -> No
 
 
 @pytest.mark.parametrize("error", [pytest.param(error, id=type(error).__name__) for error, _ in SAID])
-def test_the_numbers_are_the_attributes_as_text(error: Refusal) -> None:
-    assert error.numbers.keys() == vars(error).keys()
-    assert all(isinstance(value, str) for value in error.numbers.values())
+def test_the_numbers_are_the_attributes(error: Refusal) -> None:
+    assert error.numbers.keys() == vars(error).keys() - {"others"}
+    assert all(isinstance(value, str | int | float) for value in error.numbers.values())
 
 
 def test_a_list_among_the_numbers_is_spelled_with_commas() -> None:
@@ -103,13 +110,63 @@ def test_a_list_among_the_numbers_is_spelled_with_commas() -> None:
 
 
 def test_exact_bytes_are_in_the_numbers_where_the_sentence_rounds_them() -> None:
-    assert TooLarge(size=UNIQUE, limit=1).numbers == {"size": str(UNIQUE), "limit": "1"}
+    assert TooLarge(size=UNIQUE, limit=1).numbers == {"size": UNIQUE, "limit": 1}
 
 
 def test_no_number_is_named_like_a_member_of_problem_details() -> None:
     names = {name for error, _ in SAID for name in error.numbers}
 
     assert names.isdisjoint({"type", "title", "status", "detail", "instance", "reason"})
+
+
+RAISED = sorted(set(every_refusal()) - ABSTRACT, key=lambda cls: cls.__name__)
+TEXTS = st.sampled_from(["", "a"])
+VALUES = {
+    "str": TEXTS,
+    "int": st.integers(0, 9),
+    "float": st.floats(0, 9),
+    "tuple[str, ...]": st.lists(TEXTS, max_size=2).map(tuple),
+    "tuple[BadField, ...]": st.lists(st.builds(BadField, TEXTS, TEXTS), max_size=2).map(tuple),
+}
+HOLE = re.compile(r"^[\W]*$|^[ :;,]|  | [:;,]|[:;,]$|: ;| $")
+
+
+@given(data=st.data(), kind=st.sampled_from(RAISED))
+def test_no_sentence_has_a_hole_where_a_text_is_empty(data: st.DataObject, kind: type[Refusal]) -> None:
+    error = kind(**{field.name: data.draw(VALUES[str(field.type)]) for field in fields(kind)})
+
+    assert not HOLE.search(str(error).replace('""', "a")), str(error)
+
+
+def test_bad_fields_of_one_message_are_said_together() -> None:
+    error = together([BadField("a", "is 1"), together([BadField("b", "is 2"), BadField("c", "is 3")])])
+
+    assert str(error) == "a: is 1; b: is 2; c: is 3"
+    assert [bad.field for bad in error.all] == ["a", "b", "c"]
+    assert error.numbers == {"field": "a", "problem": "is 1"}
+
+
+def fails(error: Refusal) -> Callable[[], None]:
+    def check() -> None:
+        raise error
+
+    return check
+
+
+def test_every_check_is_made_and_all_bad_fields_are_raised_as_one() -> None:
+    checks = [fails(BadField("a", "is 1")), fails(TooLarge(2, 1)), lambda: None, fails(BadField("b", "is 2"))]
+
+    error = refusal_of(check_each, *checks)
+
+    assert isinstance(error, BadField)
+    assert str(error) == "a: is 1; b: is 2"
+
+
+def test_where_no_field_is_bad_the_first_other_refusal_is_raised() -> None:
+    first = TooLarge(2, 1)
+
+    assert refusal_of(check_each, fails(first), fails(MissingMetadata())) is first
+    assert refusal_of(check_each, lambda: None) is None
 
 
 def test_two_refusals_are_never_the_same_one() -> None:

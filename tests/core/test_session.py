@@ -4,6 +4,7 @@ Invariant: the rules are written here a second time, in the words of the protoco
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -30,6 +31,7 @@ from uploadstream.core.session import (
     Sealed,
     Session,
     State,
+    check_declaration,
     check_length,
     diagram,
 )
@@ -208,6 +210,29 @@ def test_what_is_said_again_must_be_what_was_said_at_first() -> None:
         now.check_agrees(content_type="image/png")
     with pytest.raises(BadField, match=r"^size: is 0 here, was 3 when"):
         now.check_agrees(length=0)
+
+
+def test_all_that_is_said_otherwise_is_named() -> None:
+    refusal = refusal_of(session(3).check_agrees, filename="b.bin", content_type="image/png", length=0)
+
+    assert isinstance(refusal, BadField)
+    assert [bad.field for bad in refusal.all] == ["filename", "content_type", "size"]
+
+
+def test_what_was_left_out_at_first_is_said_to_have_been_left_out() -> None:
+    untyped = replace(session(3), declared=replace(session(3).declared, content_type=""))
+
+    with pytest.raises(BadField, match=r"^content_type: is image/png here, was not given when the upload began$"):
+        untyped.check_agrees(content_type="image/png")
+
+
+def test_a_declaration_is_refused_with_all_its_bad_fields() -> None:
+    check_declaration(Declared("ann", "a.bin", "text/plain", 3), size_max=3)
+    refusal = refusal_of(check_declaration, Declared("\n", "a/b", "text", -1), size_max=3)
+
+    assert isinstance(refusal, BadField)
+    assert [bad.field for bad in refusal.all] == ["user_id", "filename", "content_type", "size"]
+    assert isinstance(refusal_of(check_declaration, Declared("ann", "a.bin", "", 4), size_max=3), TooLarge)
 
 
 def test_a_length_told_later_agrees_with_none_told_before() -> None:

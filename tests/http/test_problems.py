@@ -33,6 +33,7 @@ from uploadstream.core.errors import (
     Unavailable,
     UploadClosed,
     every_refusal,
+    together,
 )
 from uploadstream.http.problems import STATUS, fields_of, problem_of, status_of
 
@@ -88,7 +89,22 @@ def test_a_problem_says_the_sentence_and_its_numbers(error: Refusal) -> None:
     assert problem.pop("title") == HTTPStatus(problem["status"]).phrase
     assert problem.pop("status") == EXPECTED[type(error)]
     assert problem.pop("detail") == str(error)
+    assert problem.pop("errors", None) == ([error.numbers] if isinstance(error, BadField) else None)
     assert problem == error.numbers
+
+
+def test_a_problem_lists_every_bad_field() -> None:
+    problem = problem_of(together([BadField("a", "is 1"), BadField("b", "is 2")]))
+
+    assert problem["detail"] == "a: is 1; b: is 2"
+    assert (problem["field"], problem["problem"]) == ("a", "is 1")
+    assert problem["errors"] == [{"field": "a", "problem": "is 1"}, {"field": "b", "problem": "is 2"}]
+
+
+def test_numbers_are_numbers_in_a_problem() -> None:
+    problem = json.loads(json.dumps(problem_of(BodyTimeout(seconds=1.5)) | problem_of(TooLarge(size=2, limit=1))))
+
+    assert (problem["seconds"], problem["size"], problem["limit"]) == (1.5, 2, 1)
 
 
 @pytest.mark.parametrize("error", ERRORS)

@@ -63,6 +63,13 @@ def test_a_bad_field_is_named() -> None:
     assert (violation.field, violation.description) == ("filename", "must be 1 to 255 bytes, has 0")
 
 
+def test_every_bad_field_is_named() -> None:
+    [_, bad] = details_of(errors.together([errors.BadField("filename", "is 1"), errors.BadField("size", "is 2")]))
+
+    assert isinstance(bad, BadRequest)
+    assert [(one.field, one.description) for one in bad.field_violations] == [("filename", "is 1"), ("size", "is 2")]
+
+
 @pytest.mark.parametrize("error", [errors.Busy(upload_id="5f0c"), errors.StorageFull(free=0), errors.Draining()])
 def test_what_may_pass_says_when_to_come_back(error: errors.Refusal) -> None:
     [_, retry] = details_of(error)

@@ -83,9 +83,29 @@ def test_a_checked_chunk_is_taken_where_it_belongs_and_as_it_was_sent() -> None:
 def test_a_new_file_has_no_id_and_no_offset() -> None:
     new = pb.FileMetadata(filename="a.txt", content_type="text/plain", size=5, user_id="ann", offset=0)
 
-    assert messages.read_declared(new) == Declared("ann", "a.txt", "text/plain", 5)
-    for wrong in (pb.FileMetadata(upload_id="5f0c"), pb.FileMetadata(offset=1)):
-        assert isinstance(refusal_of(messages.read_declared, wrong), BadField)
+    assert messages.read_declared(new, size_max=5) == Declared("ann", "a.txt", "text/plain", 5)
+    for field, wrong in {"upload_id": pb.FileMetadata(upload_id="5f0c"), "offset": pb.FileMetadata(offset=1)}.items():
+        wrong.filename = "a.txt"
+        refusal = refusal_of(messages.read_declared, wrong, size_max=5)
+        assert isinstance(refusal, BadField)
+        assert [bad.field for bad in refusal.all] == [field]
+
+
+def test_every_bad_field_of_a_new_file_is_named() -> None:
+    wrong = pb.FileMetadata(filename="a/b", content_type="text", size=-1, user_id="\n", upload_id="5f0c", offset=1)
+
+    refusal = refusal_of(messages.read_declared, wrong, size_max=5)
+
+    assert isinstance(refusal, BadField)
+    assert {bad.field for bad in refusal.all} == {
+        *("filename", "content_type", "size", "user_id", "upload_id", "offset")
+    }
+
+
+def test_every_bad_number_of_a_download_is_named() -> None:
+    refusal = refusal_of(messages.read_span, pb.DownloadFileRequest(offset=-1, length=-2), size=5)
+
+    assert str(refusal) == "offset: must be 0 or more, is -1; length: must be 0 or more, is -2"
 
 
 def test_an_offset_that_is_not_said_is_another_than_zero() -> None:

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 
 import grpc
 import pytest
+from google.rpc.error_details_pb2 import BadRequest
 
 from tests.engine.world import blob_keys
 from tests.protocols.grpc_rig import Rig, chunks, failure_of, running, until
 from uploadstream.core.digests import crc32c
+from uploadstream.core.errors import ChunkTooLarge
 from uploadstream.core.sizes import KIB, MIB
 from uploadstream.ports import Bytes, Sink
 from uploadstream.proto.fileservice.v1 import file_service_pb2 as pb
@@ -135,8 +137,7 @@ async def test_another_number_of_bytes_than_declared_leaves_nothing(rig: Rig, si
 async def test_a_chunk_over_the_limit_is_refused_in_our_words(rig: Rig, size: int) -> None:
     failure = await failure_of(rig.upload(pb.FileMetadata(filename="a", size=size), *chunks(bytes(size), size)))
 
-    assert failure.code == grpc.StatusCode.INVALID_ARGUMENT
-    assert failure.text.endswith("exceeds limit of 4 MiB")
+    assert (failure.code, failure.text) == (grpc.StatusCode.INVALID_ARGUMENT, str(ChunkTooLarge(size, 4 * MIB)))
     assert dict(failure.info.metadata) == {"size": str(size), "limit": str(4 * MIB)}
 
 
@@ -369,6 +370,44 @@ async def test_an_upload_says_how_far_it_is(rig: Rig) -> None:
     assert (status.offset, status.size, status.complete, status.file_id) == (5, 10, False, "")
     assert (status.filename, status.user_id, status.protocol) == ("a.bin", "ann", "grpc")
     assert status.expires_at.seconds > status.created_at.seconds
+
+
+async def test_when_an_upload_began_is_not_said_of_one_that_is_complete(rig: Rig) -> None:
+    upload_id = await rig.create(5)
+    await rig.upload(pb.FileMetadata(upload_id=upload_id), *chunks(b"hello"))
+
+    status = await rig.stub.GetUploadStatus(pb.GetUploadStatusRequest(upload_id=upload_id))
+
+    assert status.complete
+    assert not status.HasField("created_at")
+
+
+@pytest.mark.parametrize("user_id", ["ann", "a\nb"])
+async def test_every_bad_field_of_a_new_upload_is_named(rig: Rig, user_id: str) -> None:
+    metadata = pb.FileMetadata(filename="", content_type="text", size=-1, user_id=user_id)
+    bad_user = [] if user_id == "ann" else ["user_id"]
+
+    refusals = [
+        await failure_of(rig.stub.CreateUpload(pb.CreateUploadRequest(metadata=metadata))),
+        await failure_of(rig.upload(metadata)),
+    ]
+
+    for refusal in refusals:
+        assert refusal.code == grpc.StatusCode.INVALID_ARGUMENT
+        assert refusal.text.count("; ") == len(bad_user) + 2
+        [_, bad] = refusal.details
+        assert isinstance(bad, BadRequest)
+        assert [one.field for one in bad.field_violations] == [*bad_user, "filename", "content_type", "size"]
+
+
+async def test_all_that_a_continuing_stream_says_otherwise_is_named(rig: Rig) -> None:
+    upload_id = await rig.create(5)
+
+    refusal = await failure_of(rig.upload(pb.FileMetadata(upload_id=upload_id, filename="b.bin", size=6)))
+
+    [_, bad] = refusal.details
+    assert isinstance(bad, BadRequest)
+    assert [one.field for one in bad.field_violations] == ["filename", "size"]
 
 
 async def test_an_upload_that_is_aborted_leaves_nothing(rig: Rig) -> None:

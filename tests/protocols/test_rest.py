@@ -288,6 +288,13 @@ async def test_a_page_that_cannot_be_is_400(client: httpx.AsyncClient, path: str
     assert answer.json()["field"] == next(iter(params))
 
 
+async def test_every_parameter_that_cannot_be_read_is_named(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/api/v1/files", params={"page_size": "ten", "deleted": "perhaps"})
+
+    assert_problem(answer, HTTPStatus.BAD_REQUEST, "bad-field")
+    assert {bad["field"] for bad in answer.json()["errors"]} == {"page_size", "deleted"}
+
+
 async def test_a_user_that_cannot_be_is_400(client: httpx.AsyncClient) -> None:
     for who in ({"headers": {"X-User-Id": "x" * 129}}, {"params": {"user_id": "a\nb"}}):
         answer = await client.get("/api/v1/files", **who)  # type: ignore[arg-type]

@@ -680,6 +680,17 @@ def test_a_creation_says_what_is_declared() -> None:
     assert not creation.has_body
 
 
+async def test_every_bad_field_of_a_creation_is_said(client: httpx.AsyncClient) -> None:
+    said = ",".join(f"{key} {encoded(value)}" for key, value in {"filename": "a/b", "filetype": "text"}.items())
+
+    answer = await client.post(
+        "/files", headers={**TUS, "Upload-Length": "1", "Upload-Metadata": said, "X-User-Id": "x" * 129}
+    )
+
+    assert answer.status_code == HTTPStatus.BAD_REQUEST
+    assert [bad.partition(":")[0] for bad in answer.text.split("; ")] == ["user_id", "filename", "content_type"]
+
+
 def test_a_file_without_a_name_gets_one() -> None:
     assert read_creation({"upload-length": "10"}).declared.filename == "unnamed"
 

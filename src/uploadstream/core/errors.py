@@ -27,15 +27,20 @@
         └── Draining             the server is about to stop
 
 No error knows a status code: each protocol has one table from these classes to its own words. An error's public
-attributes are its numbers; `str` says them in a sentence; `reason` is the stable name that clients may compare.
+attributes are its numbers; `str` says them in a sentence, without a hole where a text is empty; `reason` is the stable
+name that clients may compare.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from uploadstream.core.sizes import iec, iec_apart
+
+# When to come back, for whom a retry may help.
+RETRY_SECONDS: Final = 2
 
 
 @dataclass(eq=False)
@@ -45,10 +50,10 @@ class Refusal(Exception):
     reason: ClassVar[str] = "REFUSED"
 
     @property
-    def numbers(self) -> dict[str, str]:
-        """The error's attributes as text, for details that machines read."""
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return {name: ", ".join(map(str, value)) if isinstance(value, tuple) else str(value) for name, value in values}
+    def numbers(self) -> dict[str, str | float]:
+        """The error's attributes, for details that machines read; a list among them is one text."""
+        values = ((one.name, getattr(self, one.name)) for one in fields(self))
+        return {name: ", ".join(value) if isinstance(value, tuple) else value for name, value in values}
 
 
 @dataclass(eq=False)
@@ -60,14 +65,25 @@ class BadInput(Refusal):
 
 @dataclass(eq=False)
 class BadField(BadInput):
-    """`field` breaks its rule, in the way `problem` says."""
+    """`field` breaks its rule, in the way `problem` says; `others` are further ones of the same message."""
 
     field: str
     problem: str
+    others: tuple[BadField, ...] = ()
     reason: ClassVar[str] = "BAD_FIELD"
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.problem}"
+        return "; ".join(f"{said(bad.field)}: {said(bad.problem)}" for bad in self.all)
+
+    @property
+    def all(self) -> tuple[BadField, ...]:
+        """Every bad field, this one first."""
+        return (self, *self.others)
+
+    @property
+    def numbers(self) -> dict[str, str | float]:
+        """Of the first."""
+        return {"field": self.field, "problem": self.problem}
 
 
 @dataclass(eq=False)
@@ -141,7 +157,7 @@ class TypeMismatch(ContentRefused):
     reason: ClassVar[str] = "TYPE_MISMATCH"
 
     def __str__(self) -> str:
-        return f"Declared {self.declared}, content is {self.detected}"
+        return f"Declared {said(self.declared)}, content is {said(self.detected)}"
 
 
 @dataclass(eq=False)
@@ -153,7 +169,7 @@ class TypeNotAllowed(ContentRefused):
     reason: ClassVar[str] = "TYPE_NOT_ALLOWED"
 
     def __str__(self) -> str:
-        return f"Type {self.detected} is not allowed; allowed: {', '.join(self.allowed)}"
+        return f"Type {said(self.detected)} is not allowed; allowed: {', '.join(map(said, self.allowed)) or 'none'}"
 
 
 @dataclass(eq=False)
@@ -177,7 +193,7 @@ class UploadClosed(Refusal):
     reason: ClassVar[str] = "UPLOAD_CLOSED"
 
     def __str__(self) -> str:
-        return f"Upload {self.upload_id} is {self.state} and takes no more bytes"
+        return f"Upload {said(self.upload_id)} is {said(self.state)} and takes no more bytes"
 
 
 @dataclass(eq=False)
@@ -191,7 +207,8 @@ class ChecksumMismatch(Refusal):
     reason: ClassVar[str] = "CHECKSUM_MISMATCH"
 
     def __str__(self) -> str:
-        return f"Chunk at {self.at}: {self.algorithm} is {self.computed}, declared {self.declared}"
+        found = f"{said(self.algorithm)} is {said(self.computed)}, declared {said(self.declared)}"
+        return f"Chunk at {self.at}: {found}"
 
 
 @dataclass(eq=False)
@@ -215,7 +232,7 @@ class NotFound(Refusal):
     reason: ClassVar[str] = "NOT_FOUND"
 
     def __str__(self) -> str:
-        return f"No {self.kind} {self.id}"
+        return f"No {said(self.kind)} {said(self.id)}"
 
 
 @dataclass(eq=False)
@@ -226,7 +243,7 @@ class Gone(NotFound):
     reason: ClassVar[str] = "GONE"
 
     def __str__(self) -> str:
-        return f"No {self.kind} {self.id}: it was {self.how}"
+        return f"{super().__str__()}: it was {said(self.how)}"
 
 
 @dataclass(eq=False)
@@ -242,12 +259,12 @@ class Busy(Refusal):
 
 @dataclass(eq=False)
 class TakenOver(Busy):
-    """A newer request writes now; what this one sent so far is kept."""
+    """A newer request wants the upload, to go on with it or to end it; what this one sent is stored."""
 
     reason: ClassVar[str] = "TAKEN_OVER"
 
     def __str__(self) -> str:
-        return "Upload was taken over by a newer request; its bytes so far are kept"
+        return "Upload was taken over by a newer request"
 
 
 @dataclass(eq=False)
@@ -307,6 +324,34 @@ class Draining(Unavailable):
 
     def __str__(self) -> str:
         return "Server is about to stop; nothing was lost, retry"
+
+
+def said(text: str) -> str:
+    """A text for a message, which is not to have a hole where it is empty."""
+    return text or '""'
+
+
+def together(bad: Iterable[BadField]) -> BadField:
+    """Several bad fields of one message as one refusal; there is at least one."""
+    first, *others = (one for each in bad for one in each.all)
+    return BadField(first.field, first.problem, tuple(others))
+
+
+def check_each(*checks: Callable[[], object]) -> None:
+    """Raise what all of these checks raise: their bad fields as one refusal, else the first that is of another kind."""
+    bad: list[BadField] = []
+    worse: list[Refusal] = []
+    for check in checks:
+        try:
+            check()
+        except BadField as error:
+            bad.append(error)
+        except Refusal as error:
+            worse.append(error)
+    if bad:
+        raise together(bad)
+    if worse:
+        raise worse[0]
 
 
 def every_refusal() -> list[type[Refusal]]:

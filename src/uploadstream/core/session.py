@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from uploadstream.core.access import check_user
 from uploadstream.core.errors import (
     BadField,
     BadInput,
@@ -20,7 +21,10 @@ from uploadstream.core.errors import (
     OffsetMismatch,
     TooLarge,
     UploadClosed,
+    check_each,
+    together,
 )
+from uploadstream.core.media import check_content_type, check_filename
 from uploadstream.core.sizes import MIB
 
 SHOWN_MAX: Final = 255
@@ -171,10 +175,13 @@ class Session:
             ("content_type", content_type or self.declared.content_type, self.declared.content_type),
             ("size", self.length if length is None else length, self.length),
         )
-        for field, now, before in said:
-            if now != before and before is not None:
-                problem = f"is {shortened(now)} here, was {shortened(before)} when the upload began"
-                raise BadField(field=field, problem=problem)
+        bad = [
+            BadField(field, f"is {shortened(now)} here, was {shortened(before) or 'not given'} when the upload began")
+            for field, now, before in said
+            if now != before and before is not None
+        ]
+        if bad:
+            raise together(bad)
 
     def after(self, event: Event) -> Session:
         """The session once `event` has happened; raises if it cannot happen now."""
@@ -210,6 +217,16 @@ def shortened(said: object) -> str:
     """What a sender said, short enough for a message."""
     text = str(said)
     return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}…"
+
+
+def check_declaration(declared: Declared, *, size_max: int) -> None:
+    """Raise unless an upload of this may begin; every bad field is named."""
+    check_each(
+        lambda: check_user(declared.user_id),
+        lambda: check_filename(declared.filename),
+        lambda: check_content_type(declared.content_type),
+        lambda: check_length(declared.length, size_max=size_max),
+    )
 
 
 def check_length(length: int | None, *, size_max: int) -> None:

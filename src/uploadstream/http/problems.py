@@ -7,7 +7,9 @@ from http import HTTPStatus
 from typing import Final
 
 from uploadstream.core.errors import (
+    RETRY_SECONDS,
     BadBodyType,
+    BadField,
     BadInput,
     BodyTimeout,
     Busy,
@@ -28,7 +30,6 @@ from uploadstream.core.errors import (
 from uploadstream.http.ranges import write_unsatisfied
 
 PROBLEM_JSON: Final = "application/problem+json"
-RETRY_SECONDS: Final = 2
 
 # A class that is missing here has its parent's status.
 STATUS: Final[Mapping[type[Refusal], int]] = {
@@ -67,12 +68,14 @@ def fields_of(error: Refusal) -> dict[str, str]:
 
 
 def problem_of(error: Refusal) -> dict[str, object]:
-    """The body of an error: a stable type, the sentence, and its numbers as members."""
+    """The body of an error: a stable type, the sentence, and its numbers as members; every bad field in `errors`."""
     status = status_of(error)
+    bad = error.all if isinstance(error, BadField) else ()
     return {
         "type": f"urn:uploadstream:{error.reason.lower().replace('_', '-')}",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": str(error),
         **error.numbers,
+        **({"errors": [one.numbers for one in bad]} if bad else {}),
     }

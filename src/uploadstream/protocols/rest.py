@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from uploadstream.core.access import Caller, check_user
 from uploadstream.core.digests import spelled
-from uploadstream.core.errors import BadField, Refusal
+from uploadstream.core.errors import BadField, Refusal, together
 from uploadstream.core.files import Audit, File
 from uploadstream.core.session import Session
 from uploadstream.core.sizes import KIB
@@ -200,8 +200,8 @@ async def misunderstood(request: Request, error: Exception) -> Response:
     """A parameter that cannot be read, as any other bad field."""
     if not isinstance(error, RequestValidationError):
         raise error
-    first = error.errors()[0]
-    return await refused(request, BadField(field=str(first["loc"][-1]), problem=str(first["msg"])))
+    bad = [BadField(field=str(one["loc"][-1]), problem=str(one["msg"])) for one in error.errors()]
+    return await refused(request, together(bad))
 
 
 async def unserved(_: Request, error: Exception) -> Response:

@@ -84,7 +84,7 @@ def read_user(fields: Fields) -> str:
 
 
 def read_creation(fields: Fields) -> Creation:
-    """POST (T12, T16, T18). BadField."""
+    """POST (T12, T16, T18); what is declared is not checked yet. BadField."""
     length = read_count("Upload-Length", fields.get("upload-length"))
     deferred = fields.get("upload-defer-length")
     if deferred not in {None, "1"}:
@@ -94,7 +94,7 @@ def read_creation(fields: Fields) -> Creation:
     metadata = fields.get("upload-metadata", "")
     said = read_metadata(metadata)
     declared = Declared(
-        user_id=read_user(fields) or check_user(said.get("user_id", "")),
+        user_id=read_text(fields.get("x-user-id", "")) or said.get("user_id", ""),
         filename=said.get("filename") or said.get("name") or UNNAMED,
         content_type=said.get("filetype") or said.get("content_type") or said.get("type") or "",
         length=length,

@@ -1,7 +1,7 @@
 """Refusals as gRPC says them: one table of status codes, and a google.rpc.Status with details.
 
-Every error carries an ErrorInfo: its stable reason, and its numbers as metadata. BadRequest names a field, RetryInfo
-the time to wait.
+Every error carries an ErrorInfo: its stable reason, and its numbers as metadata. BadRequest names the bad
+fields, RetryInfo the time to wait.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from grpc_status.rpc_status import to_status
 from uploadstream.core import errors
 
 DOMAIN: Final = "uploadstream"
-RETRY_SECONDS: Final = 2
 
 STATUS: Final[Mapping[type[errors.Refusal], grpc.StatusCode]] = {
     errors.Refusal: grpc.StatusCode.UNKNOWN,
@@ -62,11 +61,12 @@ def status_of(error: errors.Refusal) -> grpc.Status:
 
 def details_of(error: errors.Refusal) -> list[Message]:
     """What machines read of `error`."""
-    details: list[Message] = [ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.numbers)]
+    metadata = {name: str(number) for name, number in error.numbers.items()}
+    details: list[Message] = [ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)]
     if isinstance(error, errors.BadField):
-        violation = BadRequest.FieldViolation(field=error.field, description=error.problem)
-        details.append(BadRequest(field_violations=[violation]))
+        violations = (BadRequest.FieldViolation(field=bad.field, description=bad.problem) for bad in error.all)
+        details.append(BadRequest(field_violations=violations))
     # Whoever was taken over must not come back by itself: the two would take the upload from each other for ever.
     if isinstance(error, errors.Unavailable | errors.Busy) and not isinstance(error, errors.TakenOver):
-        details.append(RetryInfo(retry_delay=Duration(seconds=RETRY_SECONDS)))
+        details.append(RetryInfo(retry_delay=Duration(seconds=errors.RETRY_SECONDS)))
     return details

@@ -10,9 +10,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from uploadstream.core.access import Caller, check_user
 from uploadstream.core.digests import check_crc32c
-from uploadstream.core.errors import BadField, ChunkTooLarge, MissingMetadata, OffsetMismatch, RangeNotSatisfiable
+from uploadstream.core.errors import (
+    BadField,
+    ChunkTooLarge,
+    MissingMetadata,
+    OffsetMismatch,
+    RangeNotSatisfiable,
+    check_each,
+    together,
+)
 from uploadstream.core.files import Audit, File, ProcessingStatus
-from uploadstream.core.session import Declared, Session
+from uploadstream.core.session import Declared, Session, check_declaration
 from uploadstream.core.stats import DeletionStats
 from uploadstream.engine.uploads import Uploaded
 from uploadstream.proto.fileservice.v1 import file_service_pb2 as pb
@@ -50,13 +58,22 @@ def read_chunk(sent: Sent, *, at: int, size_max: int) -> bytes | memoryview:
     return data
 
 
-def read_declared(metadata: pb.FileMetadata) -> Declared:
-    """A new file. BadField for what belongs to an upload that is there already."""
+def read_declared(metadata: pb.FileMetadata, *, size_max: int) -> Declared:
+    """A new file. BadField, which names every bad field; TooLarge."""
+    declared = Declared(metadata.user_id, metadata.filename, metadata.content_type, metadata.size)
+    check_each(lambda: check_new(metadata), lambda: check_declaration(declared, size_max=size_max))
+    return declared
+
+
+def check_new(metadata: pb.FileMetadata) -> None:
+    """Raise BadField for what belongs to an upload that is there already."""
+    bad = []
     if metadata.upload_id:
-        raise BadField(field="upload_id", problem="must be empty, the server chooses it")
+        bad.append(BadField(field="upload_id", problem="must be empty, the server chooses it"))
     if metadata.offset:
-        raise BadField(field="offset", problem=f"must be 0 without upload_id, is {metadata.offset}")
-    return Declared(metadata.user_id, metadata.filename, metadata.content_type, metadata.size)
+        bad.append(BadField(field="offset", problem=f"must be 0 without upload_id, is {metadata.offset}"))
+    if bad:
+        raise together(bad)
 
 
 def read_offset(metadata: pb.FileMetadata) -> int | None:
@@ -71,9 +88,9 @@ def read_length(metadata: pb.FileMetadata) -> int | None:
 
 def read_span(request: pb.DownloadFileRequest, *, size: int) -> tuple[int, int]:
     """The first byte asked for and the one behind the last. BadField, RangeNotSatisfiable."""
-    for field, value in (("offset", request.offset), ("length", request.length)):
-        if value < 0:
-            raise BadField(field=field, problem=f"must be 0 or more, is {value}")
+    numbers = {"offset": request.offset, "length": request.length}
+    if bad := [BadField(field, f"must be 0 or more, is {value}") for field, value in numbers.items() if value < 0]:
+        raise together(bad)
     if request.offset > size:
         raise RangeNotSatisfiable(start=request.offset, size=size)
     return request.offset, min(request.offset + request.length, size) if request.length else size
@@ -137,7 +154,7 @@ def write_upload(uploaded: Uploaded, expires_at: datetime) -> pb.UploadStatus:
         content_type=file.content_type if file else session.declared.content_type,
         user_id=session.declared.user_id,
         protocol=session.protocol,
-        created_at=write_time(session.created_at),
+        created_at=None if file else write_time(session.created_at),  # of a file, only its completion is kept
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from typing import Final
 
 from uploadstream.core.access import Caller
-from uploadstream.core.session import Session
+from uploadstream.core.session import Declared, Session
 from uploadstream.core.sizes import KIB
 from uploadstream.engine.downloads import Downloads
 from uploadstream.engine.files import Files
@@ -39,14 +39,14 @@ class FileService:
 
     async def upload_file(self, metadata: pb.FileMetadata, peer: str, pour: Pour) -> pb.UploadFileResponse:
         """Take a whole file, all or nothing; or continue an upload, whose bytes are kept."""
-        caller = messages.read_caller(peer, metadata.user_id)
         if not metadata.upload_id:
-            declared = messages.read_declared(metadata)
+            declared, caller = self._read_new(metadata, peer)
             return messages.write_stored(await self._uploads.store_whole(declared, caller, pour))
+        caller = messages.read_caller(peer, metadata.user_id)
+        at, length = messages.read_offset(metadata), messages.read_length(metadata)
         if metadata.filename or metadata.content_type:
             found = await self._uploads.status(metadata.upload_id, caller)
-            found.session.check_agrees(filename=metadata.filename, content_type=metadata.content_type)
-        at, length = messages.read_offset(metadata), messages.read_length(metadata)
+            found.session.check_agrees(filename=metadata.filename, content_type=metadata.content_type, length=length)
         return messages.write_uploaded(
             await self._uploads.append(metadata.upload_id, caller, pour, at=at, length=length)
         )
@@ -99,8 +99,8 @@ class FileService:
 
     async def create_upload(self, request: pb.CreateUploadRequest, peer: str) -> pb.UploadStatus:
         """Begin an upload that can be continued."""
-        caller = messages.read_caller(peer, request.metadata.user_id)
-        return self._status(await self._uploads.create(messages.read_declared(request.metadata), caller))
+        declared, caller = self._read_new(request.metadata, peer)
+        return self._status(await self._uploads.create(declared, caller))
 
     async def get_upload_status(self, request: pb.GetUploadStatusRequest, peer: str) -> pb.UploadStatus:
         """How far an upload is."""
@@ -132,6 +132,10 @@ class FileService:
     async def get_deletion_stats(self, request: pb.GetDeletionStatsRequest, peer: str) -> pb.GetDeletionStatsResponse:
         """Deletion analytics of a user."""
         return messages.write_stats(await self._files.deletion_stats(messages.read_caller(peer, request.user_id)))
+
+    def _read_new(self, metadata: pb.FileMetadata, peer: str) -> tuple[Declared, Caller]:
+        declared = messages.read_declared(metadata, size_max=self._uploads.limits.file_size_max)
+        return declared, messages.read_caller(peer, declared.user_id)
 
     def _status(self, uploaded: Uploaded) -> pb.UploadStatus:
         return messages.write_upload(uploaded, self._uploads.expires_at(uploaded.session))
