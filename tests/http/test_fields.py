@@ -8,13 +8,54 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.core.refusals import refusal_of
 from uploadstream.core.errors import BadField
-from uploadstream.http.fields import COUNT_MAX, attachment, essence, http_date, read_count, read_text, shown
+from uploadstream.http.fields import (
+    COUNT_MAX,
+    SINGLE,
+    attachment,
+    check_single,
+    essence,
+    http_date,
+    is_host,
+    read_count,
+    read_text,
+    shown,
+)
 
 
 @pytest.mark.parametrize(("text", "count"), [("0", 0), ("7", 7), ("007", 7), (str(2**63 - 1), 2**63 - 1)])
 def test_a_count_is_digits(text: str, count: int) -> None:
     assert read_count("Upload-Length", text) == count
+
+
+@pytest.mark.parametrize("name", SINGLE.values())
+@pytest.mark.parametrize("second", ["1", "2"])
+def test_a_field_that_says_one_thing_is_there_once(name: str, second: str) -> None:
+    check_single([(name.lower(), "1"), ("accept", "a"), ("accept", "b")])
+    refusal = refusal_of(check_single, [(name.lower(), "1"), ("accept", "a"), (name, second)])
+
+    assert str(refusal) == f"{name}: must be there once, is there 2 times"
+
+
+@pytest.mark.parametrize(
+    "host", [b"", b"here", b"here:8080", b"192.0.2.1:80", b"[2001:db8::1]:443", b"a_b.example", b"x:", b"caf%C3%A9"]
+)
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_host_is_a_name_or_an_address_and_a_port(host: bytes, version: str) -> None:
+    assert is_host([host], version=version)
+
+
+@pytest.mark.parametrize("host", [b"a b", b"a/b", b"user@here", b"here:http", b"[::1", b"a:1:2", b"\xff", b"a\n"])
+def test_what_is_no_host_is_none(host: bytes) -> None:
+    assert not is_host([host], version="1.1")
+
+
+def test_a_host_is_said_once_and_left_out_in_old_requests_only() -> None:
+    assert is_host([], version="1.0")
+    assert not is_host([], version="1.1")
+    assert not is_host([b"here", b"here"], version="1.1")
+    assert not is_host([b"here", b"there"], version="1.0")
 
 
 def test_a_count_that_is_absent_is_none() -> None:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.core.refusals import refusal_of
 from uploadstream.core.errors import RangeNotSatisfiable
 from uploadstream.http.ranges import read_range, write_range, write_unsatisfied
 
@@ -22,7 +23,7 @@ def meant(first: int | None, last: int | None, size: int) -> bytes | None:
 @pytest.mark.parametrize("size", range(SIZE_MAX + 1))
 def test_every_range_of_a_small_file_is_what_the_specification_says(size: int) -> None:
     content = bytes(range(size))
-    numbers = [None, *range(SIZE_MAX + 2), 2**63 - 1]
+    numbers = [None, *range(SIZE_MAX + 2), 2**63 - 1, 2**63, 10**20, 10**999]
     for first in numbers:
         for last in numbers:
             if first is None and last is None:
@@ -56,11 +57,20 @@ def test_every_range_of_a_small_file_is_what_the_specification_says(size: int) -
         "bytes = 0-1",
         "bytes=0 - 1",
         "bytes=\u0661-2",
-        f"bytes={'9' * 20}-",
+        f"bytes={'9' * 1001}-",
+        f"bytes=0-{'9' * 30_000}",
     ],
 )
 def test_what_is_no_single_range_of_bytes_means_the_whole_file(field: str | None) -> None:
     assert read_range(field, size=10) is WHOLE
+
+
+@pytest.mark.parametrize("start", [2**63 - 1, 2**63, 10**999])
+def test_a_start_beyond_every_file_is_said_as_the_largest_place(start: int) -> None:
+    error = refusal_of(read_range, f"bytes={start}-{start}", size=10)
+
+    assert isinstance(error, RangeNotSatisfiable)
+    assert error.numbers == {"start": 2**63 - 1, "size": 10}
 
 
 @pytest.mark.parametrize("field", ["bytes=1-2", "Bytes=1-2", "bytes= 1-2 "])

@@ -10,7 +10,9 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.routing import Mount
 
 from tests.engine.world import ANN, World, body, declared, memory_world
 from tests.protocols.asgi import client_of
@@ -329,6 +331,41 @@ async def test_what_is_not_there_is_a_problem_too(
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert (answer.json()["type"], answer.json()["status"]) == ("about:blank", status)
     assert ("Allow" in answer.headers) == (status == HTTPStatus.METHOD_NOT_ALLOWED)
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/api/v1/files", {"GET"}),
+        (f"/api/v1/files/{UNKNOWN}", {"GET", "DELETE"}),
+        (f"/api/v1/files/{UNKNOWN}/content", {"GET", "HEAD"}),
+        (f"/api/v1/files/{UNKNOWN}/restore", {"POST"}),
+        ("/openapi.json", {"GET", "HEAD"}),
+    ],
+)
+@pytest.mark.parametrize("under", ["", "/below"])
+async def test_what_is_not_allowed_says_all_that_is(world: World, path: str, allowed: set[str], under: str) -> None:
+    engine = world.engine
+    app = Rest(engine.files, engine.uploads, engine.downloads).app(title="t", version="0")
+    async with client_of(Starlette(routes=[Mount(under or "/", app)])) as client:
+        answer = await client.put(under + path)
+
+    assert answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    assert set(answer.headers["Allow"].split(", ")) == allowed
+
+
+@pytest.mark.parametrize("second", ["ann", "bob"])
+async def test_a_field_that_says_one_thing_is_not_taken_twice(client: httpx.AsyncClient, second: str) -> None:
+    answer = await client.get("/api/v1/files", headers=[("X-User-Id", "ann"), ("X-User-Id", second)])
+
+    assert_problem(answer, HTTPStatus.BAD_REQUEST, "bad-field")
+    assert answer.json()["field"] == "X-User-Id"
+
+
+async def test_an_end_beyond_every_number_is_the_end_of_the_file(client: httpx.AsyncClient, file: File) -> None:
+    answer = await client.get(f"/api/v1/files/{file.id}/content", headers={"Range": f"bytes=1000-{'9' * 20}"})
+
+    assert (answer.status_code, answer.content) == (HTTPStatus.PARTIAL_CONTENT, SENT[1000:])
 
 
 async def test_a_catalog_that_is_away_is_503_and_says_when_to_come_back(

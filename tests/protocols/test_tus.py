@@ -680,6 +680,26 @@ def test_a_creation_says_what_is_declared() -> None:
     assert not creation.has_body
 
 
+@pytest.mark.parametrize("second", ["0", "1"])
+async def test_a_field_that_says_one_thing_is_not_taken_twice(client: httpx.AsyncClient, second: str) -> None:
+    url = await created(client)
+
+    answer = await client.patch(
+        url, headers=[*CHUNK.items(), ("Upload-Offset", "0"), ("Upload-Offset", second)], content=b"abc"
+    )
+
+    assert (answer.status_code, answer.text) == (400, "Upload-Offset: must be there once, is there 2 times\n")
+    assert await offset(client, url) == 0
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "TRACE", "POST"])
+async def test_a_method_that_no_upload_has_is_405_and_says_which_it_has(client: httpx.AsyncClient, method: str) -> None:
+    answer = await client.request(method, await created(client), headers=TUS)
+
+    assert answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    assert answer.headers["Allow"] == "OPTIONS, HEAD, PATCH, DELETE"
+
+
 async def test_every_bad_field_of_a_creation_is_said(client: httpx.AsyncClient) -> None:
     said = ",".join(f"{key} {encoded(value)}" for key, value in {"filename": "a/b", "filetype": "text"}.items())
 

@@ -3,18 +3,51 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Final
 from urllib.parse import quote
 
-from uploadstream.core.errors import BadField
+from uploadstream.core.errors import BadField, together
 
 # Larger than any file, small enough for every database and language on the way.
 COUNT_MAX: Final = 2**63 - 1
 _DIGITS: Final = re.compile(r"\d{1,19}", re.ASCII)
 _SHOWN_MAX: Final = 64
+# What is said once a request: of two lines, whoever stands between us and the client may have believed the other
+# (RFC 9110, section 5.3; of equal lengths, section 8.6 lets a server choose).
+SINGLE: Final = {
+    name.lower(): name
+    for name in (
+        *("Authorization", "Content-Length", "Content-Type", "Host", "Range", "X-Api-Key", "X-User-Id"),
+        *("Tus-Resumable", "Upload-Defer-Length", "Upload-Length", "Upload-Metadata", "Upload-Offset"),
+        "X-HTTP-Method-Override",
+    )
+}
+# RFC 3986, section 3.2.2, and a port; empty for a target without an authority (RFC 9112, section 3.2).
+_HOST: Final = re.compile(rb"(?:\[[0-9A-Za-z:.~_-]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::\d*)?")
 _ASCII_NAME: Final = re.compile(r"[A-Za-z0-9._~-][A-Za-z0-9._~ -]*", re.ASCII)
+
+
+def check_single(fields: Iterable[tuple[str, str]]) -> None:
+    """Raise BadField if a field that says one thing (SINGLE) is there twice, be it in the same words."""
+    counts = Counter(name.lower() for name, _ in fields)
+    bad = [
+        BadField(name, f"must be there once, is there {counts[lower]} times")
+        for lower, name in SINGLE.items()
+        if counts[lower] > 1
+    ]
+    if bad:
+        raise together(bad)
+
+
+def is_host(values: list[bytes], *, version: str) -> bool:
+    """Whether these values of Host are what a request of this HTTP version may have (RFC 9112, section 3.2)."""
+    if not values:
+        return version == "1.0"
+    return len(values) == 1 and _HOST.fullmatch(values[0]) is not None
 
 
 def read_count(name: str, value: str | None) -> int | None:

@@ -6,8 +6,11 @@ import re
 from typing import Final
 
 from uploadstream.core.errors import RangeNotSatisfiable
+from uploadstream.http.fields import COUNT_MAX
 
-_ONE: Final = re.compile(r"bytes=\s*(\d{0,19})-(\d{0,19})\s*", re.ASCII | re.IGNORECASE)
+# A position has no largest value (section 14.1.2: an end beyond the file is its end); this many digits are read.
+_DIGITS_MAX: Final = 1000
+_ONE: Final = re.compile(rf"bytes=\s*(\d{{0,{_DIGITS_MAX}}})-(\d{{0,{_DIGITS_MAX}}})\s*", re.ASCII | re.IGNORECASE)
 
 
 def read_range(value: str | None, *, size: int) -> tuple[int, int] | None:
@@ -28,7 +31,7 @@ def read_range(value: str | None, *, size: int) -> tuple[int, int] | None:
     if last and int(last) < start:
         return None
     if start >= size:
-        raise RangeNotSatisfiable(start=start, size=size)
+        raise RangeNotSatisfiable(start=min(start, COUNT_MAX), size=size)
     return start, stop
 
 

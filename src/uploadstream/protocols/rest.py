@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 
 from uploadstream.core.access import Caller, check_user
 from uploadstream.core.digests import spelled
@@ -23,7 +24,7 @@ from uploadstream.core.stats import DeletionStats
 from uploadstream.engine.downloads import Downloads
 from uploadstream.engine.files import Files
 from uploadstream.engine.uploads import Uploads
-from uploadstream.http.fields import attachment, http_date, read_text
+from uploadstream.http.fields import attachment, check_single, http_date, read_text
 from uploadstream.http.problems import PROBLEM_JSON, fields_of, problem_of, status_of
 from uploadstream.http.ranges import read_range, write_range
 
@@ -179,7 +180,8 @@ def read_caller(
     ] = "",
     user_id: Annotated[str, Query(description="the same, for a link")] = "",
 ) -> Caller:
-    """Who asks. BadField."""
+    """Who asks. BadField, also of any other field that is there twice."""
+    check_single(request.headers.items())
     address = request.client.host if request.client else ""
     return Caller(check_user(read_text(x_user_id) or user_id), "http", address)
 
@@ -204,13 +206,26 @@ async def misunderstood(request: Request, error: Exception) -> Response:
     return await refused(request, together(bad))
 
 
-async def unserved(_: Request, error: Exception) -> Response:
+async def unserved(request: Request, error: Exception) -> Response:
     """What no endpoint serves, as a problem that has no type of its own (RFC 9457, section 4.2.1)."""
     if not isinstance(error, HTTPException):
         raise error
     title = HTTPStatus(error.status_code).phrase
     problem = {"type": "about:blank", "title": title, "status": error.status_code, "detail": error.detail}
-    return JSONResponse(problem, error.status_code, error.headers, PROBLEM_JSON)
+    fields = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # the framework has asked one route of several
+        fields["Allow"] = ", ".join(methods_of(request))
+    return JSONResponse(problem, error.status_code, fields, PROBLEM_JSON)
+
+
+def methods_of(request: Request) -> list[str]:
+    """Every method that the path of `request` is served with."""
+    routes: list[BaseRoute] = request.app.routes
+    return [
+        method.value
+        for method in HTTPMethod
+        if any(route.matches({**request.scope, "method": method.value})[0] is Match.FULL for route in routes)
+    ]
 
 
 class Rest:

@@ -10,7 +10,7 @@ import binascii
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Final
 
 from starlette.requests import Request
@@ -22,7 +22,7 @@ from uploadstream.core.errors import BadBodyType, BadField, ChecksumMismatch, Le
 from uploadstream.core.session import Declared, Session, State
 from uploadstream.engine.intake import Intake
 from uploadstream.engine.uploads import Uploaded, Uploads
-from uploadstream.http.fields import essence, http_date, read_count, read_text, shown
+from uploadstream.http.fields import check_single, essence, http_date, read_count, read_text, shown
 from uploadstream.http.pour import ClientGone, pour_body
 from uploadstream.http.problems import STATUS, fields_of, status_of
 
@@ -160,7 +160,7 @@ class Tus:
     def routes(self) -> list[BaseRoute]:
         """For a Starlette application; with and without a slash at the end."""
         one = f"{self._path}/{{id}}"
-        every = ["POST", "HEAD", "PATCH", "DELETE", "OPTIONS"]  # which of them is meant, a field may say (T6)
+        every = list(HTTPMethod)  # which of ours is meant, a field may say (T6); Allow has those of the path
         return [
             *(Route(path, self._serve_all, methods=every) for path in (self._path, f"{self._path}/")),
             *(Route(path, self._serve_one, methods=every) for path in (one, f"{one}/")),
@@ -183,12 +183,12 @@ class Tus:
         method = read_method(request.method, request.headers)
         if method not in methods:
             response = Response(status_code=HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": ", ".join(methods)})
-        elif method != "OPTIONS" and request.headers.get("tus-resumable") != VERSION:
-            said = request.headers.get("tus-resumable", "none")
-            text = f"Tus-Resumable must be {VERSION}, is {shown(said)}\n"
+        elif method != "OPTIONS" and (said := request.headers.get("tus-resumable")) != VERSION:
+            text = f"Tus-Resumable must be {VERSION}, is {'missing' if said is None else shown(said)}\n"
             response = Response(text, HTTPStatus.PRECONDITION_FAILED, {"Tus-Version": VERSION}, "text/plain")
         else:
             try:
+                check_single(request.headers.items())
                 response = await methods[method](request)
             except Refusal as error:
                 status = write_refusal(error, method)
