@@ -277,6 +277,105 @@ async def test_a_client_that_says_it_sends_no_more_in_the_middle_is_gone(form: F
     assert isinstance(app.poured[0].error, ClientGone)
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("requests", [1, 3])
+async def test_a_client_that_says_it_sends_no_more_gets_its_answers_and_then_the_end(form: Form, requests: int) -> None:
+    app = PouringApp.into(pour_body, busy_after=1)
+    async with serving(app) as running:
+        client = await running.connect()
+        await client.send(form(b"body") * requests)
+        client.writer.write_eof()
+        answers = []
+        for number in range(requests):
+            async with asyncio.timeout(1):
+                await app.begun.wait()
+                app.begun.clear()
+                await app.poured[number].intake.touched.wait()
+            await asyncio.sleep(0.05)  # the end has been seen by now
+            app.poured[number].intake.free(for_good=True)
+            answers.append(await client.answer())
+        async with asyncio.timeout(1):
+            rest = await client.rest()
+
+    assert [answer.body for answer in answers] == [b"/ 4"] * requests
+    assert ["connection" in answer.fields for answer in answers] == [*[False] * (requests - 1), True]
+    assert rest == b""
+
+
+@pytest.mark.parametrize("before", [b"", sized(b"body"), b"GET / HT"])
+async def test_a_connection_without_a_request_ends_with_the_clients_half(before: bytes) -> None:
+    async with serving(PouringApp(pour_body)) as running:
+        client = await running.connect()
+        if before.startswith(b"PATCH"):
+            await client.send(before)
+            await client.answer()
+        elif before:
+            await client.send(before)
+        await asyncio.sleep(0.05)
+        client.writer.write_eof()
+
+        async with asyncio.timeout(1):
+            assert await client.rest() == b""
+
+
+async def test_a_request_that_is_cut_behind_a_whole_one_takes_no_answer_from_it() -> None:
+    app = PouringApp.into(pour_body, busy_after=1)
+    async with serving(app) as running:
+        client = await running.connect()
+        await client.send(sized(b"body") + b"GET / HT")
+        client.writer.write_eof()
+        await app.begun.wait()
+        await app.poured[0].intake.touched.wait()
+        await asyncio.sleep(0.05)
+        app.poured[0].intake.free(for_good=True)
+
+        async with asyncio.timeout(1):
+            answer, rest = await client.answer(), await client.rest()
+
+    assert (answer.body, rest) == (b"/ 4", b"")
+    assert len(app.poured) == 1
+
+
+async def test_an_answer_that_has_begun_is_finished_for_a_client_that_sends_no_more() -> None:
+    half = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+        await half.wait()
+        await send({"type": "http.response.body", "body": b"done"})
+
+    async with serving(slow) as running:
+        client = await running.connect()
+        await client.send(sized(b""))
+        await client.reader.readuntil(b"\r\n\r\n")
+        client.writer.write_eof()
+        await asyncio.sleep(0.05)
+        half.set()
+
+        async with asyncio.timeout(1):
+            assert await client.rest() == b"done"
+
+
+async def test_a_client_that_is_gone_altogether_is_noticed_when_it_is_written_to() -> None:
+    ended = asyncio.Event()
+
+    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while (await asyncio.wait([watching := asyncio.ensure_future(receive())], timeout=0.01))[1]:
+            watching.cancel()
+            await send({"type": "http.response.body", "body": bytes(1000), "more_body": True})
+        ended.set()
+
+    async with serving(endless) as running:
+        client = await running.connect()
+        await client.send(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        await client.reader.readexactly(10)
+        client.close()
+
+        async with asyncio.timeout(2):
+            await ended.wait()
+
+
 @pytest.mark.parametrize("brought", [0, 500])
 async def test_a_client_that_left_before_the_pouring_began_is_gone(brought: int) -> None:
     left = asyncio.Event()

@@ -30,10 +30,10 @@ async def closed(client: Client) -> bytes:
     [
         (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: here\r\n\r\n", 414),
         (b"GET /" + b"a" * 100_000, 414),
-        (b"GET / HTTP/1.1\r\nX: " + b"a" * 33_000 + b"\r\n\r\n", 431),
-        (b"GET / HTTP/1.1\r\nX: " + b"a" * 200_000, 431),
-        (b"GET / HTTP/1.1\r\n" + b"a" * 200_000, 431),
-        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 6000 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: here\r\nX: " + b"a" * 33_000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: here\r\nX: " + b"a" * 200_000, 431),
+        (b"GET / HTTP/1.1\r\nHost: here\r\n" + b"a" * 200_000, 431),
+        (b"GET / HTTP/1.1\r\nHost: here\r\n" + b"A: b\r\n" * 6000 + b"\r\n", 431),
     ],
 )
 @pytest.mark.parametrize("piece_size", [3000, 10**6])
@@ -52,7 +52,7 @@ async def test_a_head_of_allowed_size_is_served() -> None:
     async with serving(hello) as running:
         client = await running.connect()
 
-        await client.send(b"GET /" + b"a" * 8000 + b" HTTP/1.1\r\nX: " + b"a" * 22_000 + b"\r\n\r\n")
+        await client.send(b"GET /" + b"a" * 8000 + b" HTTP/1.1\r\nHost: here\r\nX: " + b"a" * 22_000 + b"\r\n\r\n")
         answer = await client.answer()
 
     assert answer.status == 200
@@ -62,23 +62,28 @@ MALFORMED = {
     "no HTTP": b"hello\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     "unknown version": b"GET / HTTP/4.1\r\n\r\n",
-    "length and chunks": b"PATCH / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "chunks and length": b"PATCH / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
-    "two lengths": b"PATCH / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
-    "one length twice": b"PATCH / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
-    "list of lengths": b"PATCH / HTTP/1.1\r\nContent-Length: 5, 5\r\n\r\n",
-    "negative length": b"PATCH / HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
-    "signed length": b"PATCH / HTTP/1.1\r\nContent-Length: +5\r\n\r\n",
-    "hexadecimal length": b"PATCH / HTTP/1.1\r\nContent-Length: 0x5\r\n\r\n",
-    "endless length": b"PATCH / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n",
-    "empty length": b"PATCH / HTTP/1.1\r\nContent-Length: \r\n\r\n",
-    "coding behind chunked": b"PATCH / HTTP/1.1\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
-    "folded field": b"GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n",
-    "space before colon": b"GET / HTTP/1.1\r\nContent-Length : 5\r\n\r\n",
-    "bare CR": b"GET / HTTP/1.1\r\nA: b\rC: d\r\n\r\n",
-    "bare LF": b"GET / HTTP/1.1\nA: b\n\n",
-    "NUL in a field": b"GET / HTTP/1.1\r\nA: \0\r\n\r\n",
-    "empty name": b"GET / HTTP/1.1\r\n: b\r\n\r\n",
+    "length and chunks": b"PATCH / HTTP/1.1\r\nHost: here\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "chunks and length": b"PATCH / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
+    "two lengths": b"PATCH / HTTP/1.1\r\nHost: here\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+    "one length twice": b"PATCH / HTTP/1.1\r\nHost: here\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
+    "list of lengths": b"PATCH / HTTP/1.1\r\nHost: here\r\nContent-Length: 5, 5\r\n\r\n",
+    "negative length": b"PATCH / HTTP/1.1\r\nHost: here\r\nContent-Length: -5\r\n\r\n",
+    "signed length": b"PATCH / HTTP/1.1\r\nHost: here\r\nContent-Length: +5\r\n\r\n",
+    "hexadecimal length": b"PATCH / HTTP/1.1\r\nHost: here\r\nContent-Length: 0x5\r\n\r\n",
+    "endless length": b"PATCH / HTTP/1.1\r\nHost: here\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+    "empty length": b"PATCH / HTTP/1.1\r\nHost: here\r\nContent-Length: \r\n\r\n",
+    "coding behind chunked": b"PATCH / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
+    "folded field": b"GET / HTTP/1.1\r\nHost: here\r\nA: b\r\n c\r\n\r\n",
+    "space before colon": b"GET / HTTP/1.1\r\nHost: here\r\nContent-Length : 5\r\n\r\n",
+    "bare CR": b"GET / HTTP/1.1\r\nHost: here\r\nA: b\rC: d\r\n\r\n",
+    "bare LF": b"GET / HTTP/1.1\nHost: here\nA: b\n\n",
+    "NUL in a field": b"GET / HTTP/1.1\r\nHost: here\r\nA: \0\r\n\r\n",
+    "empty name": b"GET / HTTP/1.1\r\nHost: here\r\n: b\r\n\r\n",
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
+    "two hosts": b"GET / HTTP/1.1\r\nHost: here\r\nHost: there\r\n\r\n",
+    "one host twice": b"GET / HTTP/1.1\r\nHost: here\r\nHost: here\r\n\r\n",
+    "two hosts in an old request": b"GET / HTTP/1.0\r\nHost: here\r\nHost: there\r\n\r\n",
+    "no name of a host": b"GET / HTTP/1.1\r\nHost: he re\r\n\r\n",
     "a tunnel": b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org\r\n\r\n",
 }
 
@@ -102,9 +107,12 @@ async def test_what_is_malformed_or_ambiguous_is_refused_and_the_connection_clos
     [
         (b"GET /\r\n\r\n", 505),
         (b"GET / HTTP/2.0\r\n\r\n", 505),
-        (b"PATCH / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
-        (b"PATCH / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
-        (b"PATCH / HTTP/1.1\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 501),
+        (b"PATCH / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        (b"PATCH / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+        (
+            b"PATCH / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            501,
+        ),
     ],
 )
 async def test_what_this_server_does_not_know_is_refused(request_: bytes, status: int) -> None:
@@ -143,7 +151,7 @@ async def test_broken_chunks_end_the_body_and_the_connection(broken: bytes, way:
     async with serving(app, limits=QUICK) as running:
         client = await running.connect()
 
-        await client.send(b"PATCH / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await client.send(b"PATCH / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n")
         await app.begun.wait()
         await client.send(b"2\r\nok\r\n", broken)
         answer = await client.answer()
@@ -167,7 +175,7 @@ async def test_a_response_that_has_begun_is_not_interrupted_by_another() -> None
     async with serving(talkative, limits=QUICK) as running:
         client = await running.connect()
 
-        await client.send(b"PATCH / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"x\r\n")
+        await client.send(b"PATCH / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n", b"x\r\n")
         head, _, body = (await closed(client)).partition(b"\r\n\r\n")
 
     assert head.startswith(b"HTTP/1.1 200")
@@ -202,7 +210,7 @@ async def test_a_request_with_broken_chunks_behind_one_that_is_being_answered_is
     async with serving(slow, limits=QUICK) as running:
         client = await running.connect()
 
-        await client.send(GET + b"PATCH /broken HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n")
+        await client.send(GET + b"PATCH /broken HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n")
         answer = await client.answer()
         rest = await closed(client)
 
@@ -218,7 +226,7 @@ async def test_only_so_many_requests_are_remembered_for_a_client_that_does_not_w
         asked += 1
         await respond(send)
 
-    short = b"GET / HTTP/1.1\r\n\r\n"
+    short = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
     async with serving(app, limits=QUICK) as running:
         client = await running.connect()
 
@@ -240,7 +248,7 @@ async def test_a_client_that_says_nothing_is_left() -> None:
         assert await closed(client) == b""
 
 
-@pytest.mark.parametrize("start", [b"G", b"GET / HTTP/1.1\r\nA", b"\r\n"])
+@pytest.mark.parametrize("start", [b"G", b"GET / HTTP/1.1\r\nHost: here\r\nA", b"\r\n"])
 async def test_a_head_that_takes_too_long_is_refused(start: bytes) -> None:
     async with serving(hello, limits=QUICK) as running:
         client = await running.connect()

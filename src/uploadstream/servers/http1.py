@@ -22,6 +22,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from uploadstream.http.fields import is_host
 from uploadstream.http.pour import EXTENSION, ClientGone, Intake
 from uploadstream.servers.pump import Body, Line, Pump
 
@@ -118,9 +119,16 @@ class HttpProtocol(HttpToolsProtocol):
             running.message_event.set()
         self._cut()
 
-    def eof_received(self) -> None:
-        """A body that is not complete now will not be."""
+    def ended(self) -> bool:
+        """Whether to stay and answer what has come: a client may say that it sends no more before it reads.
+
+        A body that is not complete now will not be; and the answer to the last request ends the connection.
+        """
         self._cut()
+        if self._receiving or self._is_idle or self.transport.is_closing():
+            return False
+        self.cycle.keep_alive = False
+        return self.transport.can_write_eof()  # TLS cannot be closed by halves
 
     def _cut(self) -> None:
         if self._body is not None:
@@ -283,10 +291,12 @@ class HttpProtocol(HttpToolsProtocol):
         self._fruitless = 0
         self._head_since = None
         self._taken = 0
-        self._length = self._read_length()
         version = self.parser.get_http_version()
         if version not in {"1.0", "1.1"}:
             raise Unparsable(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+        if not is_host([value for name, value in self.headers if name == b"host"], version=version):
+            raise Unparsable(HTTPStatus.BAD_REQUEST)
+        self._length = self._read_length()
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110, section 10.1.1
         super().on_headers_complete()

@@ -47,8 +47,8 @@ class Owner(Protocol):
         """The last byte of the sized body is in the intake."""
         ...
 
-    def eof_received(self) -> None:
-        """The client sends no more."""
+    def ended(self) -> bool:
+        """The client sends no more; False: close."""
         ...
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -181,9 +181,8 @@ class Pump(asyncio.BufferedProtocol):
             self._owner.data_received(self.scratch[:nbytes])
 
     def eof_received(self) -> bool:
-        """The client sends no more: the transport closes itself."""
-        self._owner.eof_received()
-        return False
+        """The client sends no more: the transport closes itself, unless there are answers to be sent."""
+        return self._owner.ended()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is no more."""
@@ -244,6 +243,10 @@ class Line(asyncio.Transport):
             self._unsent, self._still_since = unsent, now
         elif now - self._still_since > (linger_seconds if self._lingers and not unsent else send_seconds):
             self.abort()
+
+    def can_write_eof(self) -> bool:
+        """Whether one direction can be closed without the other."""
+        return self._transport.can_write_eof()
 
     def abort(self) -> None:
         """Close now; what was not sent yet is lost."""
