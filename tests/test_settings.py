@@ -1,5 +1,6 @@
 """Every setting has its variable, and a bad one is named with what to do."""
 
+import os
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -31,8 +32,8 @@ DEFAULTS = {
 
 @pytest.fixture(autouse=True)
 def a_clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("UPLOADSTREAM", "DATABASE", *(f"UPLOADSTREAM_{field.upper()}" for field in Settings.model_fields)):
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith("UPLOADSTREAM")]:
+        monkeypatch.delenv(name)
 
 
 def refusal(**options: object) -> str:
@@ -102,10 +103,92 @@ def test_a_variable_of_another_program_is_not_ours(monkeypatch: pytest.MonkeyPat
     assert load().database == ""
 
 
-def test_a_variable_that_nobody_knows_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UPLOADSTREAM_SERVER", "http://for.the.client")
+@pytest.mark.parametrize("variable", ["SERVER", "USER", "API_KEY", "STATE_DIR"])
+def test_a_variable_of_the_client_is_passed_over(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(f"UPLOADSTREAM_{variable}", "for the client")
 
     load()
+
+
+@pytest.mark.parametrize(
+    ("variable", "instead"),
+    [
+        ("UPLOADSTREAM_MAX_FILESIZE", "write UPLOADSTREAM_MAX_FILE_SIZE"),
+        ("UPLOADSTREAM_PORT", "write UPLOADSTREAM_HTTP_PORT"),
+        ("UPLOADSTREAM_DATABASE", "write UPLOADSTREAM"),
+        ("UPLOADSTREAM_ZZZ", "see uploadstream serve --help"),
+        ("uploadstream_hosst", "write UPLOADSTREAM_HOST"),
+    ],
+)
+def test_a_variable_that_is_no_setting_is_refused_with_the_nearest_that_is_one(
+    monkeypatch: pytest.MonkeyPatch, variable: str, instead: str
+) -> None:
+    monkeypatch.setenv(variable, "sqlite:///x.db")
+
+    assert refusal() == f"{variable} is no setting; {instead}"
+
+
+@pytest.mark.parametrize("name", ["QUOTA_BYTES", "JWT_KEY", "RATE_UPLOADS", "QUEUE", "MAX_ACTIVE_UPLOADS"])
+def test_a_setting_of_a_later_version_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"UPLOADSTREAM_{name}", "17")
+
+    assert refusal() == f"UPLOADSTREAM_{name} is not in this version yet, and would be without effect; unset it"
+
+
+@pytest.mark.parametrize(("name", "text"), [("QUOTA_BYTES", "off"), ("QUEUE", "")])
+def test_a_setting_of_a_later_version_may_ask_for_what_is_done_anyway(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.setenv(f"UPLOADSTREAM_{name}", text)
+
+    load()
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("UPLOADSTREAM_SERVICE_HOST", "10.0.0.1"),
+        ("UPLOADSTREAM_SERVICE_PORT_HTTP", "8080"),
+        ("UPLOADSTREAM_WEB_SERVICE_PORT", "8080"),
+        ("UPLOADSTREAM_PORT", "tcp://10.0.0.1:8080"),
+        ("UPLOADSTREAM_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+        ("UPLOADSTREAM_PORT_8080_TCP_ADDR", "10.0.0.1"),
+    ],
+)
+def test_what_kubernetes_says_of_a_service_called_uploadstream_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str
+) -> None:
+    monkeypatch.setenv(variable, text)
+
+    load()
+
+
+def test_what_is_wrong_is_named_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPLOADSTREAM_GRPC_PORT", "8080")
+
+    assert refusal(http_port="99999") == "--http-port: must be less than or equal to 65535, not '99999'"
+    assert refusal(http_port="8080") == "--http-port and UPLOADSTREAM_GRPC_PORT are both 8080; give each its own"
+    assert refusal() == "UPLOADSTREAM_HTTP_PORT and UPLOADSTREAM_GRPC_PORT are both 8080; give each its own"
+    monkeypatch.setenv("UPLOADSTREAM_WORKERS", "none")
+    assert refusal(host="::1").startswith("UPLOADSTREAM_WORKERS: must be a valid integer")
+    assert refusal(database="x", workers=1) == "--database: this names no file; write sqlite:///PATH"
+
+
+@pytest.mark.parametrize("text", ["*/*", "image/*", "image/png,video/mp4", "text/plain; charset=utf-8", "a/b+c"])
+def test_a_pattern_of_types_is_taken(text: str) -> None:
+    assert load(allowed_types=text).allowed_types
+
+
+@pytest.mark.parametrize("text", ["jpg", "*", "*.png", "image/", "/png", "*/png", "im*/png", "image/p*", "image/a b"])
+def test_a_pattern_that_no_type_could_match_is_refused(text: str) -> None:
+    says = f"--allowed-types: {text!r} is no pattern of types; write */*, or such as image/* or image/png"
+
+    assert refusal(allowed_types=f"image/*,{text}") == says
+
+
+@pytest.mark.parametrize("text", ["", " , "])
+def test_a_service_that_takes_no_type_at_all_is_not_meant(text: str) -> None:
+    assert refusal(allowed_types=text).startswith("--allowed-types: no type is let in; write */* for all")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +207,10 @@ def test_a_variable_that_nobody_knows_is_passed_over(monkeypatch: pytest.MonkeyP
         ("TRASH_TTL", "9" * 400, "too long"),
         ("FSYNC", "sometimes", "never"),
         ("AUTH", "maybe", "open"),
-        ("STORAGE", "s3://bucket", "'s3://bucket' is not supported yet; write file:///PATH"),
+        ("AUTH", "required", "'required' is not in this version yet"),
+        ("ALLOWED_TYPES", "png", "'png' is no pattern of types"),
+        ("STORAGE", "s3://bucket", "s3:// is not in this version yet; write file:///PATH"),
+        ("STORAGE", "/srv/blobs", "this names no file; write file:///PATH"),
     ],
 )
 def test_a_bad_setting_is_named_with_what_to_do(
@@ -135,14 +221,25 @@ def test_a_bad_setting_is_named_with_what_to_do(
     line = refusal()
 
     assert says in line
-    assert f"UPLOADSTREAM_{variable}" in line or "://" in line
+    assert line.startswith(f"UPLOADSTREAM_{variable}: ")
     assert "\n" not in line
 
 
-def test_a_database_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UPLOADSTREAM", "mysql://somewhere")
+@pytest.mark.parametrize("dsn", ["postgres://me:secret@db/files", "postgresql://me:secret@db/files"])
+def test_a_database_of_another_kind_is_refused_without_saying_its_password(
+    monkeypatch: pytest.MonkeyPatch, dsn: str
+) -> None:
+    monkeypatch.setenv("UPLOADSTREAM", dsn)
 
-    assert refusal() == "'mysql://somewhere' is not supported yet; write sqlite:///PATH"
+    kind = dsn.partition(":")[0]
+    assert refusal() == f"UPLOADSTREAM: {kind}:// is not in this version yet; write sqlite:///PATH"
+
+
+@pytest.mark.parametrize("dsn", ["sqlite://x.db", "sqlite:///", "sqlite:x.db", "x.db"])
+def test_a_database_without_a_file_is_refused(monkeypatch: pytest.MonkeyPatch, dsn: str) -> None:
+    monkeypatch.setenv("UPLOADSTREAM", dsn)
+
+    assert refusal() == "UPLOADSTREAM: this names no file; write sqlite:///PATH"
 
 
 def test_every_bad_setting_has_its_line() -> None:
@@ -159,14 +256,20 @@ def test_loopback_is_open_without_asking(host: str, inside: bool) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "files.example.org", ""])
 def test_beyond_loopback_open_must_be_asked_for_by_name(host: str) -> None:
-    assert f"host {host} can be reached from outside" in refusal(host=host)
+    assert f"""--host {host or "''"} can be reached from outside, and --auth is not set""" in refusal(host=host)
     assert "UPLOADSTREAM_AUTH=open" in refusal(host=host)
     assert load(host=host, auth="open").auth is Auth.OPEN
 
 
-@pytest.mark.parametrize("only", ["tls_cert", "tls_key"])
-def test_a_certificate_and_its_key_go_together(only: str) -> None:
-    assert refusal(**{only: "file.pem"}) == "tls_cert and tls_key go together"
+def test_a_certificate_and_its_key_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    says = "--tls-key is not set; name the key that goes with --tls-cert"
+    assert refusal(tls_cert="file.pem") == says
+    assert refusal(tls_key="k") == "--tls-cert is not set; name the certificate that goes with --tls-key"
+    monkeypatch.setenv("UPLOADSTREAM_TLS_CERT", "file.pem")
+    assert refusal() == says.replace("--", "UPLOADSTREAM_").replace("tls-key", "TLS_KEY").replace(
+        "tls-cert", "TLS_CERT"
+    )
+    monkeypatch.delenv("UPLOADSTREAM_TLS_CERT")
     assert load(tls_cert="a.pem", tls_key="b.pem").tls == (Path("a.pem"), Path("b.pem"))
 
 
@@ -198,7 +301,7 @@ def test_any_text_is_a_setting_or_is_refused_in_words(name: str, text: str) -> N
 
 
 def test_two_servers_cannot_have_one_port() -> None:
-    with pytest.raises(BadSettings, match="each needs its own"):
+    with pytest.raises(BadSettings, match="give each its own"):
         load(http_port=8080, grpc_port=8080)
 
     assert load(http_port=0, grpc_port=0).grpc_port == 0

@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
+import difflib
 import enum
 import ipaddress
+import os
 import re
+from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from uploadstream.core.errors import BadField
+from uploadstream.core.media import check_content_type
 from uploadstream.core.session import Limits
 from uploadstream.core.sizes import MIB, iec, parse_size
+from uploadstream.core.type_names import essence
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_PREFIX: Final = "UPLOADSTREAM_"
+# Of the commands that speak to a server; cli/options.py reads them.
+CLIENT_VARIABLES: Final = frozenset(f"{_PREFIX}{name}" for name in ("API_KEY", "SERVER", "STATE_DIR", "USER"))
+# Settings to come. Who sets one counts on it: to pass it over would be to serve without a quota, or to anybody.
+NOT_YET: Final = frozenset(
+    f"{_PREFIX}{name}"
+    for name in (
+        *("JWT_AUDIENCE", "JWT_ISSUER", "JWT_JWKS", "JWT_KEY", "JWT_USER_CLAIM"),
+        *("MAX_ACTIVE_UPLOADS", "QUEUE", "QUOTA_BYTES", "RATE_BYTES", "RATE_UPLOADS"),
+    )
+)
+# Kubernetes and Docker tell a container of services beside it in such variables, and one may be called uploadstream.
+_OF_A_SERVICE: Final = re.compile(
+    r"UPLOADSTREAM(_\w+)?_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)", re.ASCII
+)
+_SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://", re.ASCII)
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.ASCII)
 # So that a time from now on is always a date.
@@ -51,10 +78,49 @@ def _patterns(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def _well_formed(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    if not patterns:
+        message = "no type is let in; write */* for all, or such as image/*,video/mp4"
+        raise ValueError(message)
+    for pattern in patterns:
+        if not _is_pattern(pattern):
+            message = f"{pattern!r} is no pattern of types; write */*, or such as image/* or image/png"
+            raise ValueError(message)
+    return patterns
+
+
+def _is_pattern(text: str) -> bool:
+    """`*/*`, `image/*` or `image/png`: a star stands for a whole word."""
+    try:
+        kind, _, name = essence(check_content_type(text)).partition("/")
+    except BadField:
+        return False
+    return (kind, name) == ("*", "*") or ("*" not in kind and (name == "*" or "*" not in name))
+
+
+def _dsn(value: str, *, scheme: str) -> str:
+    """Empty, or `scheme:///path`. What is refused may hold a password, and is not repeated."""
+    path = value.removeprefix(f"{scheme}:///")
+    if value and (path == value or not path.strip("/")):
+        kind, found, _ = value.partition("://")
+        problem = f"{kind}:// is not in this version yet" if found and kind != scheme else "this names no file"
+        message = f"{problem}; write {scheme}:///PATH"
+        raise ValueError(message)
+    return value
+
+
+def _known_mode(value: object) -> object:
+    if value == "required":
+        message = "'required' is not in this version yet; let 127.0.0.1 or a private network keep others out"
+        raise ValueError(message)
+    return value
+
+
 Size = Annotated[int, BeforeValidator(_size), Field(gt=0)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 SomeTime = Annotated[Duration, AfterValidator(_more_than_nothing)]
 Port = Annotated[int, Field(ge=0, le=65535)]
+Patterns = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_patterns), AfterValidator(_well_formed)]
 
 
 class FsyncPolicy(enum.StrEnum):
@@ -71,6 +137,15 @@ class Auth(enum.StrEnum):
     OPEN = "open"
 
 
+class Clash(ValueError):
+    """Settings that do not go together. In `says`, a field in braces stands for its name as the user wrote it."""
+
+    def __init__(self, says: str, **values: object) -> None:
+        super().__init__(says)
+        self.says = says
+        self.values = values
+
+
 class Settings(BaseSettings):
     """What `uploadstream serve` can be told, by options or by the environment."""
 
@@ -80,15 +155,17 @@ class Settings(BaseSettings):
     http_port: Port = Field(8080, description="port of HTTP: the page, tus, REST (0: any free one)")
     grpc_port: Port = Field(50051, description="port of gRPC (0: any free one)")
     data_dir: Path = Field(Path("data"), description="directory of blobs and catalog")
-    database: str = Field(
+    database: Annotated[str, AfterValidator(partial(_dsn, scheme="sqlite"))] = Field(
         "",
         validation_alias="UPLOADSTREAM",
-        description="DSN of the catalog, sqlite:///FILE (SQLite in the data directory)",
+        description="the catalog, sqlite:///FILE",
     )
-    storage: str = Field("", description="where blobs are, file:///DIR (the data directory)")
+    storage: Annotated[str, AfterValidator(partial(_dsn, scheme="file"))] = Field(
+        "", description="the blobs, file:///DIR"
+    )
     workers: PositiveInt = Field(1, description="processes that serve")
     processing: bool = Field(
-        default=True, description="also process finished files here (none of the processors is built in yet: jobs wait)"
+        default=True, description="process finished files here (no processor is built in yet: jobs wait)"
     )
     tls_cert: Path | None = Field(None, description="PEM file of the certificate chain")
     tls_key: Path | None = Field(None, description="PEM file of its key")
@@ -98,30 +175,30 @@ class Settings(BaseSettings):
     drain_timeout: Duration = Field(timedelta(seconds=25), description="grace time after SIGTERM")
     upload_ttl: SomeTime = Field(timedelta(hours=24), description="idle life of an unfinished upload")
     trash_ttl: Duration = Field(timedelta(days=30), description="life of a deleted file")
-    allowed_types: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_patterns)] = Field(
+    allowed_types: Patterns = Field(
         ("*/*",), description="patterns that a file's detected type must match, separated by commas"
     )
-    fsync: FsyncPolicy = Field(FsyncPolicy.COMPLETE, description="never, complete files, or every chunk")
-    auth: Auth | None = Field(None, description="open; must be said when listening beyond loopback")
+    fsync: FsyncPolicy = Field(
+        FsyncPolicy.COMPLETE, description="what is synced before success is said: never, complete (files) or chunk"
+    )
+    auth: Annotated[Auth | None, BeforeValidator(_known_mode)] = Field(
+        None, description="open lets anybody in; to listen beyond loopback, it must be said"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.auth is None and not is_loopback(self.host):
-            message = (
-                f"host {self.host} can be reached from outside, and UPLOADSTREAM_AUTH is not set: anybody could read "
-                "and write. Say UPLOADSTREAM_AUTH=open if that is meant, or listen on 127.0.0.1"
+            raise Clash(
+                "{host} {value} can be reached from outside, and {auth} is not set: anybody could read and write; "
+                "say UPLOADSTREAM_AUTH=open or --auth open if that is meant, or listen on 127.0.0.1",
+                value=self.host or "''",
             )
-            raise ValueError(message)
-        for value, scheme in ((self.database, "sqlite"), (self.storage, "file")):
-            if value and not value.startswith(f"{scheme}:///"):
-                message = f"{value!r} is not supported yet; write {scheme}:///PATH"
-                raise ValueError(message)
         if self.http_port == self.grpc_port != 0:
-            message = f"http_port and grpc_port are both {self.http_port}; each needs its own"
-            raise ValueError(message)
-        if (self.tls_cert is None) != (self.tls_key is None):
-            message = "tls_cert and tls_key go together"
-            raise ValueError(message)
+            raise Clash("{http_port} and {grpc_port} are both {value}; give each its own", value=self.http_port)
+        if self.tls_cert and not self.tls_key:
+            raise Clash("{tls_key} is not set; name the key that goes with {tls_cert}")
+        if self.tls_key and not self.tls_cert:
+            raise Clash("{tls_cert} is not set; name the certificate that goes with {tls_key}")
         return self
 
     @property
@@ -151,15 +228,34 @@ class Settings(BaseSettings):
 
 
 class BadSettings(ValueError):
-    """What is wrong with the settings, a line each."""
+    """What is wrong with the settings: a line each says it and, after a semicolon, what to do."""
+
+    def __init__(self, lines: Collection[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = tuple(lines)
 
 
 def load(**options: object) -> Settings:
     """The settings: options that are not None, then the environment, then defaults. BadSettings."""
+    given = {name: value for name, value in options.items() if value is not None}
+    lines = [*_not_settings(os.environ)]
     try:
-        return Settings(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
+        settings = Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        raise BadSettings("\n".join(_line(problem["loc"], problem["msg"]) for problem in error.errors())) from None
+        raise BadSettings([*lines, *(_line(problem, given) for problem in error.errors())]) from None
+    if lines:
+        raise BadSettings(lines)
+    return settings
+
+
+def variable_of(field: str) -> str:
+    """The variable of a setting."""
+    return _PREFIX.rstrip("_") if field == "database" else f"{_PREFIX}{field.upper()}"
+
+
+def option_of(field: str) -> str:
+    """The option of `serve` that sets the same."""
+    return f"--{'no-processing' if field == 'processing' else field.replace('_', '-')}"
 
 
 def spelled(default: object) -> str:
@@ -186,8 +282,37 @@ def _path_of(dsn: str, *, scheme: str, default: Path) -> Path:
     return Path(dsn.removeprefix(f"{scheme}:///")) if dsn else default
 
 
-def _line(where: tuple[int | str, ...], problem: str) -> str:
-    name = "_".join(map(str, where)).upper()
-    variable = "UPLOADSTREAM" if name in {"UPLOADSTREAM", "DATABASE"} else f"UPLOADSTREAM_{name}"
-    text = problem.removeprefix("Value error, ")
-    return f"{variable}: {text}" if where else text
+def _not_settings(environment: Mapping[str, str]) -> Iterator[str]:
+    """A line for each variable that looks like a setting, and would be passed over."""
+    known = {variable_of(field): field for field in Settings.model_fields}
+    for variable in sorted(environment):
+        name, value = variable.upper(), environment[variable]
+        if not name.startswith(_PREFIX) or name in known or name in CLIENT_VARIABLES:
+            continue
+        if _OF_A_SERVICE.fullmatch(name) or _SERVICE_ADDRESS.match(value):
+            continue
+        if name not in NOT_YET:
+            words = {field.upper(): meant for meant, field in known.items()}
+            near = difflib.get_close_matches(name.removeprefix(_PREFIX), words, n=1)
+            yield f"{variable} is no setting; {f'write {words[near[0]]}' if near else 'see uploadstream serve --help'}"
+        elif value.strip().lower() not in {"", "off"}:  # which ask for what is done anyway
+            yield f"{variable} is not in this version yet, and would be without effect; unset it"
+
+
+def _line(problem: ErrorDetails, options: Collection[str]) -> str:
+    error = problem.get("ctx", {}).get("error")
+    if isinstance(error, Clash):
+        return error.says.format(**error.values, **{field: _named(field, options) for field in Settings.model_fields})
+    where = str(problem["loc"][0]).lower()
+    name = _named("database" if where == "uploadstream" else where, options)
+    if isinstance(error, ValueError):
+        return f"{name}: {error}"
+    return f"{name}: {problem['msg'].replace('Input should be', 'must be')}, not {problem['input']!r}"
+
+
+def _named(field: str, options: Collection[str]) -> str:
+    """A setting by the name under which the user gave it, or would give it."""
+    if field in options:
+        return option_of(field)
+    variable = variable_of(field)
+    return variable if not options or variable in map(str.upper, os.environ) else option_of(field)

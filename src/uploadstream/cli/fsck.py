@@ -10,6 +10,7 @@ import typer
 
 from uploadstream import app, settings
 from uploadstream.cli import screen
+from uploadstream.cli.service_options import settings_of
 from uploadstream.core.errors import Refusal
 from uploadstream.core.sizes import iec
 from uploadstream.engine.verify import Finding, Verdict
@@ -23,11 +24,7 @@ def fsck(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Verify the digest of every stored file, those in the trash too. The service may be running."""
-    try:
-        chosen = settings.load(data_dir=data_dir)
-    except settings.BadSettings as error:
-        screen.fail(str(error))
-        raise typer.Exit(2) from None
+    chosen = settings_of({"data_dir": data_dir})
     if not chosen.catalog_path.exists():
         screen.fail(f"No catalog at {chosen.catalog_path}; name the data directory of the service with --data-dir")
         raise typer.Exit(1)

@@ -1,0 +1,87 @@
+"""The options of every setting, for commands that are told where and how to serve: one table, one help."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+import typer
+
+from uploadstream.cli import screen
+from uploadstream.settings import BadSettings, Settings, load, option_of, spelled, variable_of
+
+USAGE_ERROR: Final = 2
+
+# By what they are about: the fields, each with what its option is followed by.
+PANELS: Final = {
+    "Where it listens": {
+        "host": "ADDRESS",
+        "http_port": "PORT",
+        "grpc_port": "PORT",
+        "tls_cert": "FILE",
+        "tls_key": "FILE",
+        "auth": "MODE",
+    },
+    "Where it keeps files": {"data_dir": "DIR", "database": "DSN", "storage": "URL", "fsync": "POLICY"},
+    "What it takes": {"max_file_size": "SIZE", "max_chunk_size": "SIZE", "allowed_types": "LIST"},
+    "How long": {"read_timeout": "TIME", "drain_timeout": "TIME", "upload_ttl": "TIME", "trash_ttl": "TIME"},
+    "Processes": {"workers": "N", "processing": ""},
+}
+# Of settings whose default is no value of theirs; DIR is the data directory, as in its line.
+_DEFAULTS: Final = {
+    "auth": "open on loopback",
+    "database": "DIR/catalog.sqlite",
+    "storage": "DIR/blobs",
+    "tls_cert": "no TLS",
+}
+_NO_PROCESSING: Final = "no_processing"
+
+
+def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, with an option for every setting in the place of its `**options`; those not given are None."""
+    signature = inspect.signature(command)
+    own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    kinds: dict[str, Any] = {}
+    for panel, fields in PANELS.items():
+        for field, metavar in fields.items():
+            option = _option(field, metavar, panel)
+            if field == "processing":  # said in the negative: nobody needs to ask for the default
+                kinds[_NO_PROCESSING] = Annotated[bool, option]
+            else:
+                kinds[field] = Annotated[str | None, option]
+    settings = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=False if name == _NO_PROCESSING else None, annotation=kind
+        )
+        for name, kind in kinds.items()
+    ]
+    command.__signature__ = signature.replace(parameters=[*settings, *own])  # type: ignore[attr-defined]
+    command.__annotations__ |= kinds
+    return command
+
+
+def settings_of(options: dict[str, Any]) -> Settings:
+    """The settings with these options; bad ones are a usage error, a line each."""
+    processing = False if options.pop(_NO_PROCESSING, False) else None
+    try:
+        return load(**options, processing=processing)
+    except BadSettings as error:
+        for line in error.lines:
+            screen.fail(line)
+        raise typer.Exit(USAGE_ERROR) from None
+
+
+def _option(field: str, metavar: str, panel: str) -> Any:
+    known = Settings.model_fields[field]
+    says = known.description or ""
+    default = _DEFAULTS.get(field) or ("" if known.default is None else spelled(known.default))
+    if field == "processing":
+        says = f"do not {says}"
+    return typer.Option(
+        option_of(field),
+        metavar=metavar,
+        show_default=False,
+        rich_help_panel=panel,
+        help=f"{says[:1].upper()}{says[1:]}.\n\n{variable_of(field)}{f' (default: {default})' if default else ''}",
+    )
