@@ -141,6 +141,19 @@ async def test_a_chunk_over_the_limit_is_refused_in_our_words(rig: Rig, size: in
     assert dict(failure.info.metadata) == {"size": str(size), "limit": str(4 * MIB)}
 
 
+async def test_a_message_that_is_larger_still_is_refused_unread_in_the_words_of_grpc(rig: Rig) -> None:
+    upload_id = await rig.create(20 * MIB)
+    begun = pb.FileMetadata(upload_id=upload_id)
+    sent = [pb.UploadFileRequest(chunk=b"kept"), pb.UploadFileRequest(chunk=bytes(17 * MIB))]
+
+    failure = await failure_of(rig.upload(begun, *sent))
+
+    # grpc counts before it reads, and ends the call itself: for our words the message would have to be taken in whole
+    assert failure.code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "Received message larger than max" in failure.text
+    assert await rig.offset(upload_id) == len(b"kept")
+
+
 async def test_the_limit_counts_the_chunk_and_not_the_message_around_it(rig: Rig) -> None:
     data = bytes(4 * MIB)
     plain = await rig.upload(pb.FileMetadata(filename="a", size=len(data)), *chunks(data, len(data)))
