@@ -75,7 +75,24 @@ def test_a_file_that_is_none_is_one_line(cli: CommandLine, command: str) -> None
     assert done.stderr == "No file nothing\n"
 
 
-def test_an_upload_that_is_none_cannot_be_ended(grpc_cli: CommandLine) -> None:
-    done = grpc_cli.run("uploads", "--abort", "nothing")
+def test_an_upload_that_is_none_cannot_be_ended(cli: CommandLine) -> None:
+    done = cli.run("uploads", "--abort", "nothing")
 
     assert (done.returncode, done.stderr) == (1, "No upload nothing\n")
+
+
+def test_no_id_at_all_ends_no_upload_and_lists_none(cli: CommandLine) -> None:
+    done = cli.run("uploads", "--abort", "")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("No upload")
+
+
+def test_an_upload_that_is_complete_is_not_ended(cli: CommandLine, film: Path) -> None:
+    file_id = cli.succeed("put", film).strip()
+
+    done = cli.run("uploads", "--abort", file_id)
+
+    said = f"Upload {file_id} is complete and is file {file_id} now; to delete it: uploadstream rm ID\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+    assert cli.succeed("ls").startswith(file_id)

@@ -24,6 +24,14 @@ def test_a_problem_gives_its_reason_its_sentence_and_its_numbers() -> None:
     assert not error.is_passing
 
 
+def test_numbers_come_as_text_and_lists_are_left_to_the_sentence() -> None:
+    problem = {"type": "urn:uploadstream:bad-field", "size": 7, "seconds": 1.5, "errors": [{"field": "a"}]}
+
+    error = error_of(httpx.Response(400, json=problem, headers={"content-type": "application/problem+json"}))
+
+    assert error.numbers == {"size": "7", "seconds": "1.5"}
+
+
 @pytest.mark.parametrize(
     ("status", "reason", "is_passing"),
     [
@@ -45,7 +53,7 @@ def test_a_status_alone_has_a_reason(status: int, reason: str, is_passing: bool)
 
 
 def test_an_upload_that_another_took_over_is_left_to_it() -> None:
-    text = "Upload was taken over by a newer request; its bytes so far are kept\n"
+    text = "Upload was taken over by a newer request\n"
 
     error = error_of(httpx.Response(423, text=text))
 
@@ -67,8 +75,9 @@ def test_the_wait_that_is_asked_for_is_read(fields: dict[str, str], seconds: flo
     assert error_of(httpx.Response(503, headers=fields)).retry_after_seconds == seconds
 
 
-def test_an_answer_without_text_has_its_phrase() -> None:
-    assert error_of(httpx.Response(502)).message == "Bad Gateway"
+@pytest.mark.parametrize("answer", [httpx.Response(502), httpx.Response(502, html="<h1>Bad Gateway</h1>")])
+def test_an_answer_without_words_has_its_status(answer: httpx.Response) -> None:
+    assert error_of(answer).message == "The server answers 502 Bad Gateway and gives no reason"
 
 
 def test_an_answer_that_is_not_the_json_it_says_is_text() -> None:

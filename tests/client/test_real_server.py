@@ -71,6 +71,36 @@ def test_a_file_goes_to_the_trash_and_comes_back(client: Client, film: Path) -> 
     assert (client.stats().deleted, client.stats().restored) == (1, 1)
 
 
+def test_a_complete_upload_is_not_aborted_and_its_file_stays(client: Client, film: Path) -> None:
+    file = client.upload(film)
+
+    with pytest.raises(UploadError) as caught:
+        client.abort(file.file_id)
+
+    assert caught.value.reason == "UPLOAD_CLOSED"
+    assert f"is complete and is file {file.file_id} now" in caught.value.message
+    assert client.describe(file.file_id) == file
+
+
+@pytest.mark.parametrize("wrong", ["nothing", "a/../b", "..", ".", "a?b=c", "a#b", "a%2Fb", "ä\n", "A" * 36])
+def test_what_can_be_no_id_is_the_id_of_nothing_and_leads_nowhere_else(client: Client, wrong: str) -> None:
+    said = f"No file {ascii(wrong)[1:-1]}"
+
+    for ask in (
+        client.describe,
+        client.delete,
+        client.restore,
+        client.download,
+        lambda any_id: list(client.audit(any_id)),
+    ):
+        with pytest.raises(UploadError) as caught:
+            ask(wrong)
+        assert (caught.value.reason, caught.value.message) == ("NOT_FOUND", said)
+    with pytest.raises(UploadError) as caught:
+        client.abort(wrong)
+    assert (caught.value.reason, caught.value.message) == ("NOT_FOUND", said.replace("file", "upload"))
+
+
 def test_an_upload_is_listed_until_it_is_aborted(client: Client, film: Path) -> None:
     class Enough(Exception):
         pass
@@ -144,7 +174,7 @@ def test_an_upload_begun_over_one_protocol_ends_over_the_other(server: RunningSe
 def test_nobody_there_is_said_with_advice(tmp_path: Path) -> None:
     for server in ("grpc://127.0.0.1:1", "http://127.0.0.1:1"):
         with Client(server) as client, pytest.raises(UploadError) as caught:
-            client.describe("x")
+            client.describe("00000000-0000-0000-0000-000000000000")
 
         assert caught.value.message == f"Cannot reach {server}; is it running? Start it with scripts/serve"
 

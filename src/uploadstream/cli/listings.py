@@ -78,15 +78,16 @@ def restore(
 def uploads(
     *,
     abort: Annotated[
-        str, typer.Option("--abort", metavar="ID", show_default=False, help="End this upload and remove its bytes.")
-    ] = "",
+        str | None,
+        typer.Option("--abort", metavar="ID", show_default=False, help="End this upload and remove its bytes."),
+    ] = None,
     server: Server = DEFAULT_SERVER,
     user: User = "",
     api_key: ApiKey = "",
     as_json: Json = False,
 ) -> None:
     """List your unfinished uploads, or end one."""
-    if abort:
+    if abort is not None:
         _ask(client_of(server, user, api_key), lambda client: client.abort(abort))
         if as_json:
             screen.print_json({"upload_id": abort, "aborted": True})

@@ -11,12 +11,15 @@ from typing import BinaryIO, Final, Self, TypeVar
 
 from uploadstream.client.downloading import Receiving, target_of
 from uploadstream.client.endpoint import DEFAULT_SERVER, Endpoint
+from uploadstream.client.errors import UploadError
 from uploadstream.client.retrying import CALL_PATIENCE_SECONDS, Contact, Patience
 from uploadstream.client.source import open_source, type_of_name
 from uploadstream.client.transport import Named, Page, Transport
 from uploadstream.client.unfinished import Unfinished
 from uploadstream.client.uploading import Order, Sending
 from uploadstream.client.values import AuditEntry, DeletionStats, FileInfo, Progress, UploadInfo
+from uploadstream.core.errors import UploadClosed
+from uploadstream.core.session import State
 
 PATIENCE_SECONDS: Final = 300.0
 PAGE_SIZE: Final = 200
@@ -142,7 +145,10 @@ class AsyncClient:
         return self._rows(lambda size, token: self._transport.uploads(page_size=size, page_token=token))
 
     async def abort(self, upload_id: str) -> None:
-        """End an upload; its bytes are removed."""
+        """End an upload; its bytes are removed. One that is complete is a file, and stays (UPLOAD_CLOSED)."""
+        if await self._call(lambda: self._is_complete(upload_id)):
+            message = f"Upload {upload_id} is complete and is file {upload_id} now; to delete it: uploadstream rm ID"
+            raise UploadError(UploadClosed.reason, message, {"upload_id": upload_id, "state": State.COMPLETE})
         await self._call(lambda: self._transport.abort(upload_id))
 
     def audit(self, file_id: str) -> AsyncGenerator[AuditEntry]:
@@ -153,6 +159,14 @@ class AsyncClient:
         """The user's deletion analytics."""
         transport = self._transport
         return await self._call(transport.stats)
+
+    async def _is_complete(self, upload_id: str) -> bool:
+        try:
+            return (await self._transport.place(upload_id)).is_complete
+        except UploadError as error:
+            if not error.is_missing:
+                raise
+        return False  # and whoever goes on is told what there is not, with the reason
 
     def _patience(self) -> Patience:
         return Patience(self._patience_seconds, self._contact)

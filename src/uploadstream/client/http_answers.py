@@ -14,6 +14,7 @@ import httpx
 from uploadstream.client import errors
 from uploadstream.client.endpoint import Endpoint
 from uploadstream.client.errors import UploadError
+from uploadstream.client.transport import Page
 from uploadstream.client.values import AuditEntry, DeletionStats, FileInfo, UploadInfo
 from uploadstream.core.errors import Busy, OffsetMismatch, TakenOver
 
@@ -39,6 +40,7 @@ _PASSING: Final = {
     460,
 }
 _STANDARD: Final = {"type", "title", "status", "detail", "instance"}
+_FIGURE: Final = (str, int, float)  # a list says again what the sentence says
 _MESSAGE_LENGTH_MAX: Final = 500
 
 
@@ -59,16 +61,23 @@ def translated(endpoint: Endpoint, *, write_seconds: float, read_seconds: float)
 def error_of(response: httpx.Response) -> UploadError:
     """The refusal in a response whose body has been read."""
     problem = _problem_of(response)
-    text = problem.get("detail") or response.text.strip()[:_MESSAGE_LENGTH_MAX] or response.reason_phrase
+    text = problem.get("detail") or _text_of(response)
     message = " ".join(str(text).split())
     reason = _reason_of(response, problem, message)
     return UploadError(
         reason,
         message,
-        {name: str(value) for name, value in problem.items() if name not in _STANDARD},
+        {name: str(value) for name, value in problem.items() if name not in _STANDARD and isinstance(value, _FIGURE)},
         is_passing=response.status_code in _PASSING and reason != errors.TAKEN_OVER,
         retry_after_seconds=_retry_after(response),
     )
+
+
+def _text_of(response: httpx.Response) -> str:
+    """What the answer says in words; a page is for browsers, and says less than its status."""
+    is_page = "html" in response.headers.get("content-type", "")
+    words = "" if is_page else response.text.strip()[:_MESSAGE_LENGTH_MAX]
+    return words or f"The server answers {response.status_code} {response.reason_phrase} and gives no reason"
 
 
 def _problem_of(response: httpx.Response) -> Mapping[str, Any]:
@@ -117,6 +126,21 @@ def file_of(data: Mapping[str, Any]) -> FileInfo:
         processing_status=data.get("processing_status") or "UNSPECIFIED",
         processing_result=data.get("processing_result"),
     )
+
+
+def files_of(data: Mapping[str, Any]) -> Page[FileInfo]:
+    """A page of files."""
+    return Page([file_of(row) for row in data["files"]], data["next_page_token"])
+
+
+def uploads_of(data: Mapping[str, Any]) -> Page[UploadInfo]:
+    """A page of open uploads."""
+    return Page([upload_of(row) for row in data["uploads"]], data["next_page_token"])
+
+
+def trail_of(data: Mapping[str, Any]) -> Page[AuditEntry]:
+    """A page of the trail."""
+    return Page([audit_of(row) for row in data["audit"]], data["next_page_token"])
 
 
 def upload_of(data: Mapping[str, Any]) -> UploadInfo:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -14,9 +14,11 @@ import httpx
 from uploadstream.client import errors
 from uploadstream.client.endpoint import Endpoint
 from uploadstream.client.errors import UploadError
-from uploadstream.client.http_answers import audit_of, error_of, file_of, stats_of, translated, upload_of
+from uploadstream.client.http_answers import error_of, file_of, files_of, stats_of, trail_of, translated, uploads_of
 from uploadstream.client.transport import Block, Named, Page, Place
 from uploadstream.client.values import AuditEntry, DeletionStats, FileInfo, UploadInfo
+from uploadstream.core.errors import NotFound
+from uploadstream.core.ids import check_id
 from uploadstream.core.sizes import KIB
 
 CONNECT_SECONDS: Final = 10.0
@@ -25,23 +27,33 @@ STALL_SECONDS: Final = 30.0
 # Between the last byte and the answer lie the server's fsync and its catalog.
 ANSWER_SECONDS: Final = 120.0
 
+_REST: Final = "/api/v1"
 _TUS: Final = {"Tus-Resumable": "1.0.0"}
 _PIECE_SIZE: Final = 512 * KIB
 
+Answer = TypeVar("Answer")
 
-def _segment(text: str) -> str:
-    """Any text as one segment of a path."""
-    return quote(text, safe="")
+
+def _file(file_id: str) -> str:
+    return f"/files/{_segment(file_id, kind='file')}"
+
+
+def _upload(upload_id: str) -> str:
+    return f"/files/{_segment(upload_id, kind='upload')}"
+
+
+def _segment(text: str, *, kind: str) -> str:
+    """An id as one segment of a path. What can be none is not sent: `..` would be somewhere else."""
+    try:
+        return quote(check_id(text, kind=kind), safe="")
+    except NotFound as error:
+        raise UploadError(error.reason, str(error)) from None
 
 
 async def _read_beside(blocks: Iterator[Block]) -> AsyncGenerator[bytes]:
     """The bytes of the blocks, which another thread reads."""
     while (block := await asyncio.to_thread(next, blocks, None)) is not None:
         yield block.data
-
-
-def _upload(upload_id: str) -> str:
-    return f"/files/{_segment(upload_id)}"
 
 
 class HttpTransport:
@@ -76,8 +88,10 @@ class HttpTransport:
         response = await self._ask("POST", "/files", fields=fields)
         location = response.headers.get("location", "")
         upload_id = location.rstrip("/").rpartition("/")[2]
-        if not upload_id:
-            raise errors.foreign(str(self._endpoint))
+        try:
+            check_id(upload_id, kind="upload")
+        except NotFound as error:
+            raise errors.foreign(str(self._endpoint)) from error
         return Place(upload_id, offset=0, is_complete=named.size == 0)
 
     async def place(self, upload_id: str) -> Place:
@@ -104,7 +118,7 @@ class HttpTransport:
 
     async def content(self, file_id: str, *, start: int) -> AsyncGenerator[bytes]:
         """The bytes of a file from `start` on."""
-        path = f"/api/v1/files/{_segment(file_id)}/content"
+        path = f"{_REST}{_file(file_id)}/content"
         fields = {"Range": f"bytes={start}-"} if start else {}
         timeout = httpx.Timeout(STALL_SECONDS, connect=CONNECT_SECONDS)
         with translated(self._endpoint, write_seconds=STALL_SECONDS, read_seconds=STALL_SECONDS):
@@ -120,43 +134,39 @@ class HttpTransport:
 
     async def describe(self, file_id: str) -> FileInfo:
         """Everything known of a file."""
-        return file_of(await self._rest("GET", f"/files/{_segment(file_id)}"))
+        return await self._rest(file_of, _file(file_id))
 
     async def delete(self, file_id: str) -> None:
         """Move a file to the trash."""
-        await self._ask("DELETE", f"/api/v1/files/{_segment(file_id)}")
+        await self._ask("DELETE", f"{_REST}{_file(file_id)}")
 
     async def restore(self, file_id: str) -> None:
         """Take a file out of the trash."""
-        await self._ask("POST", f"/api/v1/files/{_segment(file_id)}/restore")
+        await self._ask("POST", f"{_REST}{_file(file_id)}/restore")
 
     async def files(self, *, deleted: bool, page_size: int, page_token: str) -> Page[FileInfo]:
         """A page of the user's files, or of its trash."""
         only = {"deleted": "true"} if deleted else {}
-        data = await self._rest("GET", "/files", page_size=page_size, page_token=page_token, **only)
-        return Page([file_of(row) for row in data["files"]], data["next_page_token"])
+        return await self._rest(files_of, "/files", page_size=page_size, page_token=page_token, **only)
 
     async def uploads(self, *, page_size: int, page_token: str) -> Page[UploadInfo]:
         """A page of the user's open uploads."""
-        data = await self._rest("GET", "/uploads", page_size=page_size, page_token=page_token)
-        return Page([upload_of(row) for row in data["uploads"]], data["next_page_token"])
+        return await self._rest(uploads_of, "/uploads", page_size=page_size, page_token=page_token)
 
     async def audit(self, file_id: str, *, page_size: int, page_token: str) -> Page[AuditEntry]:
         """A page of a file's trail."""
-        data = await self._rest("GET", f"/files/{_segment(file_id)}/audit", page_size=page_size, page_token=page_token)
-        return Page([audit_of(row) for row in data["audit"]], data["next_page_token"])
+        return await self._rest(trail_of, f"{_file(file_id)}/audit", page_size=page_size, page_token=page_token)
 
     async def stats(self) -> DeletionStats:
         """The user's deletion analytics."""
-        return stats_of(await self._rest("GET", "/stats/deletions"))
+        return await self._rest(stats_of, "/stats/deletions")
 
-    async def _rest(self, method: str, path: str, **query: str | int) -> Mapping[str, Any]:
-        response = await self._ask(method, f"/api/v1{path}", query=query)
+    async def _rest(self, read: Callable[[Mapping[str, Any]], Answer], path: str, **query: str | int) -> Answer:
+        response = await self._ask("GET", f"{_REST}{path}", query=query)
         try:
-            data: Mapping[str, Any] = response.json()
-        except ValueError as error:
+            return read(response.json())
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise errors.foreign(str(self._endpoint)) from error
-        return data
 
     async def _ask(
         self,
