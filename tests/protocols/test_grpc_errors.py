@@ -1,13 +1,23 @@
 """Every refusal has a word of gRPC's, and carries what machines need to know of it."""
 
+from base64 import b64encode
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import cast
+from urllib.parse import quote
+
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
+from tests.core.refusals import refusal_of
 from uploadstream.core import errors
 from uploadstream.core.errors import every_refusal
+from uploadstream.core.session import Declared, Session
+from uploadstream.proto.fileservice.v1 import file_service_pb2 as pb
 from uploadstream.protocols.grpc_files.errors import STATUS, details_of, status_of
+from uploadstream.protocols.grpc_files.messages import read_declared
 
 
 def test_every_refusal_has_a_status_code() -> None:
@@ -68,6 +78,39 @@ def test_every_bad_field_is_named() -> None:
 
     assert isinstance(bad, BadRequest)
     assert [(one.field, one.description) for one in bad.field_violations] == [("filename", "is 1"), ("size", "is 2")]
+
+
+WIDE = "\U0001d11e"  # four bytes of UTF-8, ten of ASCII
+SESSION = Session(
+    "5f0c", Declared("ann", WIDE * 63, "a/" + "b" * 253, 5), 5, "test", datetime.now(UTC), datetime.now(UTC)
+)
+
+
+@pytest.mark.parametrize(
+    "refuse",
+    [
+        lambda: SESSION.check_agrees(filename=WIDE * 999, content_type=WIDE * 999, length=2**63 - 1),
+        lambda: read_declared(
+            pb.FileMetadata(
+                filename=WIDE * 999,
+                content_type=WIDE * 255,
+                size=-(2**63),
+                user_id="\n" * 999,
+                upload_id=WIDE,
+                offset=1,
+            ),
+            size_max=5,
+        ),
+    ],
+)
+def test_the_end_of_a_call_fits_in_what_clients_take_of_it(refuse: Callable[[], object]) -> None:
+    error = refusal_of(refuse)
+    assert isinstance(error, errors.BadField)
+    status = status_of(error)
+
+    [(_, details)] = status.trailing_metadata or []
+
+    assert len(quote(status.details or "")) + len(b64encode(cast("bytes", details))) < 7 * 1024
 
 
 @pytest.mark.parametrize("error", [errors.Busy(upload_id="5f0c"), errors.StorageFull(free=0), errors.Draining()])

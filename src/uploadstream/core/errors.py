@@ -39,6 +39,8 @@ from typing import ClassVar, Final
 
 from uploadstream.core.sizes import iec, iec_apart
 
+# Of what a client said; a refusal of all its fields is to fit in the 8 KiB that gRPC's clients take of a call's end.
+SHOWN_MAX: Final = 64
 # When to come back, for whom a retry may help.
 RETRY_SECONDS: Final = 2
 
@@ -329,6 +331,12 @@ class Draining(Unavailable):
 def said(text: str) -> str:
     """A text for a message, which is not to have a hole where it is empty."""
     return text or '""'
+
+
+def shortened(value: object) -> str:
+    """What a client said, short enough for a message."""
+    text = str(value)
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}…"
 
 
 def together(bad: Iterable[BadField]) -> BadField:

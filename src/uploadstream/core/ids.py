@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from uploadstream.core.errors import NotFound
+from uploadstream.core.errors import SHOWN_MAX, NotFound
 
 _CANONICAL: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-_SHOWN_MAX: Final = 64
 
 
 def check_id(text: str, *, kind: str) -> str:
     """`text` if it can be an id; NotFound otherwise, as for an id that nothing has."""
     if not _CANONICAL.fullmatch(text):
-        raise NotFound(kind=kind, id=ascii(text[:_SHOWN_MAX])[1:-1])
+        raise NotFound(kind=kind, id=ascii(text[:SHOWN_MAX])[1:-1])
     return text

@@ -10,7 +10,7 @@ import codecs
 import re
 from typing import Final
 
-from uploadstream.core.errors import BadField, TypeMismatch, TypeNotAllowed
+from uploadstream.core.errors import BadField, TypeMismatch, TypeNotAllowed, shortened
 from uploadstream.core.signatures import BINARY_BYTE, HTML, SCRIPT, SVG, TEXT, UNKNOWN, XML, signed
 from uploadstream.core.type_names import canonical, essence, known_by_name_alone, may_show, narrows
 
@@ -100,7 +100,7 @@ def check_content_type(text: str) -> str:
         problem = f"must be at most {CONTENT_TYPE_LENGTH_MAX} characters, has {len(content_type)}"
         raise BadField(field="content_type", problem=problem)
     if content_type and not _CONTENT_TYPE.fullmatch(content_type):
-        raise BadField(field="content_type", problem=f"must be type/subtype, is {content_type!a}")
+        raise BadField(field="content_type", problem=f"must be type/subtype, is {shortened(content_type)!a}")
     return content_type
 
 

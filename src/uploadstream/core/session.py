@@ -22,12 +22,11 @@ from uploadstream.core.errors import (
     TooLarge,
     UploadClosed,
     check_each,
+    shortened,
     together,
 )
 from uploadstream.core.media import check_content_type, check_filename
 from uploadstream.core.sizes import MIB
-
-SHOWN_MAX: Final = 255
 
 
 class State(enum.StrEnum):
@@ -211,12 +210,6 @@ class Session:
         if length < self.offset:
             raise LengthMismatch(received=self.offset, declared=length)
         return replace(self, declared=replace(self.declared, length=length))
-
-
-def shortened(said: object) -> str:
-    """What a sender said, short enough for a message."""
-    text = str(said)
-    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}…"
 
 
 def check_declaration(declared: Declared, *, size_max: int) -> None:

@@ -10,12 +10,11 @@ from email.utils import format_datetime
 from typing import Final
 from urllib.parse import quote
 
-from uploadstream.core.errors import BadField, together
+from uploadstream.core.errors import BadField, shortened, together
 
 # Larger than any file, small enough for every database and language on the way.
 COUNT_MAX: Final = 2**63 - 1
 _DIGITS: Final = re.compile(r"\d{1,19}", re.ASCII)
-_SHOWN_MAX: Final = 64
 # What is said once a request: of two lines, whoever stands between us and the client may have believed the other
 # (RFC 9110, section 5.3; of equal lengths, section 8.6 lets a server choose).
 SINGLE: Final = {
@@ -69,7 +68,7 @@ def read_text(value: str) -> str:
 
 def shown(value: str) -> str:
     """A client's text, short and printable, for a message."""
-    return ascii(value if len(value) <= _SHOWN_MAX else value[:_SHOWN_MAX] + "…")
+    return ascii(shortened(value))
 
 
 def http_date(at: datetime) -> str:
