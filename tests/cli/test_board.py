@@ -1,14 +1,17 @@
 """Transfers in lines and in bars."""
 
 import io
+import re
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
-from uploadstream.cli import course, lines, screen
+from uploadstream.cli import course, lines, pace, screen
 from uploadstream.cli.bars import BarBoard
 from uploadstream.cli.course import duration
 from uploadstream.cli.lines import LineBoard
+from uploadstream.cli.pace import Pace
 from uploadstream.client.errors import UploadError, unreachable
 from uploadstream.client.values import Progress, Step
 
@@ -31,6 +34,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
     clock = Time()
     monkeypatch.setattr(course, "time", clock)
     monkeypatch.setattr(lines, "time", clock)
+    monkeypatch.setattr(pace, "time", clock)
     return clock
 
 
@@ -90,6 +94,26 @@ def test_a_cut_is_said_once_however_often_it_is_tried(
     assert capsys.readouterr().err == "film.mp4: The server does not answer; trying again\n"
 
 
+def test_a_server_that_answers_but_takes_nothing_is_told_once(
+    board: LineBoard, time: Time, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = board.transfer("film.mp4")
+    away = unreachable("grpc://127.0.0.1:1", detail="", is_local=True)
+    report(at(Step.STARTED, 0))
+    report(at(Step.ADVANCED, 10))
+    for _ in range(5):
+        report(at(Step.WAITING, 10, error=away))
+        report(at(Step.RESUMED, 10))
+    report(at(Step.ADVANCED, 20))
+    report(at(Step.WAITING, 20, error=away))
+
+    assert capsys.readouterr().err.splitlines() == [
+        "film.mp4: The server does not answer; trying again",
+        "film.mp4 resumes at 10 MiB of 100 MiB (10 %)",
+        "film.mp4: The server does not answer; trying again",
+    ]
+
+
 def test_a_server_that_refuses_for_now_is_quoted(
     board: LineBoard, time: Time, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,5 +165,42 @@ def test_bars_keep_names_as_they_are_and_count_all_files(monkeypatch: pytest.Mon
     assert "[red]film[/red].mp4 resumes at 40 MiB of 100 MiB (40 %)" in shown
     assert "✓ [red]film[/red].mp4: 100 MiB in " in shown
     assert "1 of 2 files" in shown
-    assert "110 MiB of 200 MiB" in shown
+    assert "110 of 200 MiB" in shown
     assert "a name of many … is left out.mp4" in shown
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_a_bar_has_one_line_on_every_terminal(monkeypatch: pytest.MonkeyPatch, time: Time, width: int) -> None:
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=width, markup=False, highlight=False, color_system=None)
+    monkeypatch.setattr(screen, "console", lambda *, on_stderr: console)
+    names = ["a", "film.mp4", "a name of many characters, of which the middle is left out.mp4", "映" * 40]
+
+    with BarBoard(files=4, size=4 * SIZE) as bars:
+        for name in names:
+            report = bars.transfer(name)
+            report(at(Step.STARTED, 0))
+            time.now += 2
+            report(at(Step.ADVANCED, 99))
+        written.truncate(0)
+        bars.refresh()
+        lines = [line for line in re.split(r"\x1b\[\??[0-9;]*[a-zA-Z]|[\r\n]", written.getvalue().strip("\0")) if line]
+
+    assert len(lines) == 5
+    assert all("━" in line and cell_len(line) <= width for line in lines)
+    assert all(" MiB/s, " in line or width == 40 for line in lines)
+
+
+def test_a_bar_knows_how_fast_it_goes_now(time: Time) -> None:
+    its = Pace()
+    assert its.bytes_per_second() is None
+
+    for _ in range(100):
+        time.now += 0.1
+        its.move(MIB)
+    assert its.bytes_per_second() == pytest.approx(10 * MIB, rel=0.05)
+
+    time.now += 5
+    assert its.bytes_per_second() == pytest.approx(5 * MIB, rel=0.05)
+    time.now += 10
+    assert its.bytes_per_second() == 0

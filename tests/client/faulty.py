@@ -75,6 +75,8 @@ class FaultyServer:
     async def content(self, file_id: str, *, start: int) -> AsyncGenerator[bytes]:
         room = self.cuts.pop(0) if self.cuts else self.named[file_id].size
         data = bytes(self.bytes_of[file_id])
+        if not room and data:
+            raise cut()
         for at in range(start, len(data), PIECE_SIZE):
             piece = data[at : at + PIECE_SIZE][:room]
             room -= len(piece)

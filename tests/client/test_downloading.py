@@ -43,6 +43,24 @@ async def test_a_later_run_goes_on_from_the_part_of_an_earlier_one(
     assert (reports[0].step, reports[0].offset) == (Step.RESUMED, 10_500)
 
 
+async def test_a_download_is_resumed_when_bytes_come_not_when_it_is_tried(
+    client: AsyncClient, server: FaultyServer, tmp_path: Path
+) -> None:
+    file_id = server.store(DATA)
+    server.cuts = [10_500, 0, 0, 0]
+    reports: list[Progress] = []
+
+    await client.download(file_id, tmp_path / "film.mp4", progress=reports.append)
+
+    steps = [(report.step, report.offset) for report in reports if report.step is not Step.ADVANCED]
+    assert steps == [
+        (Step.STARTED, 0),
+        *[(Step.WAITING, 10_500)] * 4,
+        (Step.RESUMED, 10_500),
+        (Step.FINISHED, len(DATA)),
+    ]
+
+
 @pytest.mark.parametrize("left", [b"another file's bytes", b"x" * len(DATA), b"x" * (len(DATA) + 1)])
 async def test_a_part_that_is_damaged_is_fetched_again(
     client: AsyncClient, server: FaultyServer, tmp_path: Path, left: bytes

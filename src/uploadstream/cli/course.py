@@ -24,21 +24,29 @@ class Course:
         self._first: int | None = None
         self._began = self._try_began = time.monotonic()
         self._try_first = 0
+        self._is_waiting = False
+        self._is_place_said = False
 
-    def begin(self, progress: Progress) -> None:
-        """The first bytes of a try are about to go."""
+    def begin(self, progress: Progress) -> str:
+        """The first bytes of a try are about to go; where, if that is worth to be said: once, until bytes have gone."""
         self._try_first, self._try_began = progress.offset, time.monotonic()
         if self._first is None:
             self._first = progress.offset
-
-    def resumed(self, progress: Progress) -> str:
-        """Where it goes on."""
+        if self._is_place_said or not (progress.offset or self._is_waiting):
+            return ""
+        self._is_place_said = True
         return f"{self._name} resumes at {iec(progress.offset)} of {iec(progress.size)} ({percent(progress)})"
 
-    def waiting(self, progress: Progress) -> str:
-        """Why it waits; nothing while it has hardly been tried."""
-        if self._first is None and _seconds_since(self._began) < SILENT_SECONDS_MAX:
+    def move(self) -> None:
+        """Bytes have gone; what keeps them from going next is news."""
+        self._is_waiting = self._is_place_said = False
+
+    def wait(self, progress: Progress) -> str:
+        """A try has failed; why, if that is worth to be said: not while it has hardly been tried, and once."""
+        is_early = self._first is None and _seconds_since(self._began) < SILENT_SECONDS_MAX
+        if is_early or self._is_waiting:
             return ""
+        self._is_waiting, self._is_place_said = True, False
         error = progress.error
         why = error.message if error is not None and error.came_from_server else "The server does not answer"
         return f"{self._name}: {why}; trying again"

@@ -48,29 +48,27 @@ class LineTransfer:
         self._note = note
         self._said_at = time.monotonic()
         self._said_share = 0.0
-        self._is_waiting = False
 
     def __call__(self, progress: Progress) -> None:
         """Say what is worth a line."""
         match progress.step:
             case Step.STARTED | Step.RESUMED:
-                self._course.begin(progress)
                 self._said_share = share(progress)
-                if progress.offset:
-                    self._note(self._course.resumed(progress))
+                self._say(self._course.begin(progress))
             case Step.ADVANCED:
                 self._advance(progress)
             case Step.WAITING:
-                text = "" if self._is_waiting else self._course.waiting(progress)
-                self._is_waiting = self._is_waiting or bool(text)
-                if text:
-                    self._note(text)
+                self._say(self._course.wait(progress))
             case Step.FINISHED:
-                self._note(self._course.finished(progress))
+                self._say(self._course.finished(progress))
 
     def _advance(self, progress: Progress) -> None:
-        self._is_waiting = False
+        self._course.move()
         now, reached = time.monotonic(), share(progress)
         if now - self._said_at >= LINE_SECONDS_MIN and reached - self._said_share >= LINE_SHARE_MIN:
             self._said_at, self._said_share = now, reached
-            self._note(self._course.advanced(progress))
+            self._say(self._course.advanced(progress))
+
+    def _say(self, text: str) -> None:
+        if text:
+            self._note(text)

@@ -72,14 +72,17 @@ class Receiving:
         return True
 
     async def _try_once(self, file: FileIO) -> None:
-        step = Step.RESUMED if self._offset else Step.STARTED
-        self._report(Progress(step, self._offset, self._info.size))
         file.truncate(self._offset)
         file.seek(self._offset)
         if self._offset == self._info.size:
             return
         async with aclosing(self._transport.content(self._info.file_id, start=self._offset)) as pieces:
+            is_begun = False
             async for piece in pieces:
+                if not is_begun:  # only now is it sure that the server gives any
+                    step = Step.RESUMED if self._offset else Step.STARTED
+                    self._report(Progress(step, self._offset, self._info.size))
+                    is_begun = True
                 self._write(file, piece)
         if self._offset < self._info.size:
             message = "The server ended the answer before all bytes were there; run the same command again"
