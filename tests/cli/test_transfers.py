@@ -99,10 +99,75 @@ def test_put_goes_on_with_the_others_when_one_fails(grpc_cli: CommandLine, film:
     assert "filename: " in done.stderr.splitlines()[-1]
 
 
+def test_put_sends_what_it_can_and_names_what_it_cannot(grpc_cli: CommandLine, film: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    (folder / "old").mkdir(parents=True)
+    film.rename(folder / "old" / "film.bin")
+    (folder / "link.bin").symlink_to("old/film.bin")
+    (folder / "dangling.bin").symlink_to("nowhere")
+    (folder / "round").symlink_to(".")
+    os.mkfifo(folder / "pipe")
+
+    done = grpc_cli.run("put", "-r", "films", "nothing.bin")
+
+    assert done.returncode == 1
+    assert [line.split()[1] for line in done.stdout.splitlines()] == ["films/link.bin", "films/old/film.bin"]
+    said = done.stderr.splitlines()
+    assert said[0] == "films/round is a link to a folder, and is not followed"
+    assert said[-3:] == [
+        "films/dangling.bin is a link to nowhere, which does not exist",
+        "films/pipe is neither a file nor a folder; store it in a file first",
+        "nothing.bin does not exist; check the name",
+    ]
+
+
+def test_links_to_folders_alone_are_no_failure(grpc_cli: CommandLine, film: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    film.rename(folder / "film.bin")
+    (folder / "up").symlink_to("..")
+
+    done = grpc_cli.run("put", "-r", "films")
+
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)
+
+
+def test_put_of_what_may_not_be_read_is_one_line(grpc_cli: CommandLine, film: Path, tmp_path: Path) -> None:
+    film.chmod(0)
+    shut = tmp_path / "shut"
+    shut.mkdir(mode=0)
+    try:
+        done = unprivileged(grpc_cli, "put", "film.bin")
+        below = unprivileged(grpc_cli, "put", "shut/film.bin")
+        folder = unprivileged(grpc_cli, "put", "-r", "shut")
+    finally:
+        shut.chmod(0o700)
+
+    assert (done.returncode, done.stderr) == (1, "film.bin cannot be read: Permission denied\n")
+    assert (below.returncode, below.stderr) == (1, "shut/film.bin cannot be read: Permission denied\n")
+    assert (folder.returncode, folder.stderr) == (1, "shut cannot be read: Permission denied\n")
+
+
+def unprivileged(cli: CommandLine, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command that may not read everything, also where root runs the tests."""
+    lost = "-dac_override,-dac_read_search"
+    without = ["setpriv", f"--bounding-set={lost}", f"--inh-caps={lost}"] if os.geteuid() == 0 else []
+    return subprocess.run(
+        [*without, *cli._command(arguments)],
+        cwd=cli.folder,
+        env=cli.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "advice"),
     [
         (["nothing.bin"], 1, "nothing.bin does not exist; check the name"),
+        (["nothing.bin", "--name", "x"], 1, "nothing.bin does not exist; check the name"),
         (["."], 2, "add -r to send what is in it"),
         (["film.bin", "film.bin", "--name", "x"], 2, "goes with one file only"),
         (["/dev/null"], 1, "/dev/null is neither a file nor a folder"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -22,6 +22,7 @@ from uploadstream.cli.options import (
     User,
     client_of,
 )
+from uploadstream.cli.picking import pick
 from uploadstream.client.errors import FILE_UNREADABLE, TIMED_OUT, UNREACHABLE, UploadError
 from uploadstream.client.values import FileInfo
 
@@ -33,7 +34,9 @@ FAILED: Final = 1
 
 def put(  # noqa: PLR0913 - an argument for each option
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", show_default=False, help="Files, or folders with -r.")
+        list[Path],
+        # What cannot be read is a failure of that file, not of the usage.
+        typer.Argument(metavar="FILE...", show_default=False, readable=False, help="Files, or folders with -r."),
     ],
     *,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Send the files in folders, and below.")] = False,
@@ -59,16 +62,22 @@ def put(  # noqa: PLR0913 - an argument for each option
     After a cut, a restart of the server or the end of this program, the same command goes on from the last byte that
     the server holds.
     """
-    paths = list(dict.fromkeys(_files_of(files, is_recursive=recursive)))
-    if not paths:
+    picked = pick(files, is_recursive=recursive)
+    if picked.folders:
+        message = f"{picked.folders[0]} is a folder; add -r to send what is in it"
+        raise typer.BadParameter(message, param_hint="FILE")
+    paths = list(picked.sizes)
+    if not (paths or picked.refused):
         raise UploadError(FILE_UNREADABLE, f"There is no file in {', '.join(map(str, files))}; nothing is sent")
-    if name and (len(files), len(paths)) != (1, 1):
+    if name and (len(files), len(paths) + len(picked.refused)) != (1, 1):
         message = "goes with one file only"
         raise typer.BadParameter(message, param_hint="--name")
     client = client_of(server, user, api_key, state_dir=state_dir, patience_seconds=patience)
-    size = sum(path.stat().st_size for path in paths)
-    with board(files=len(paths), size=size, is_quiet=as_json) as shown:
-        batch = Batch(paths, shown, len(files) == 1 and paths == files, name or None, content_type)
+    with board(files=len(paths), size=sum(picked.sizes.values()), is_quiet=as_json) as shown:
+        for link in picked.links:
+            shown.note(f"{link} is a link to a folder, and is not followed")
+        is_one = len(files) == 1 and files == [*paths, *picked.refused]
+        batch = Batch(paths, shown, is_one, name or None, content_type, failed=picked.refused)
         try:
             interrupt.run(batch.send(client, at_once=at_once))
         except KeyboardInterrupt:
@@ -128,25 +137,10 @@ def _conclude(batch: Batch, *, as_json: bool) -> None:
                 file_id = batch.sent[path].file_id
                 typer.echo(file_id if batch.is_one else f"{file_id}  {path}")
     for path, error in batch.failed.items():
-        screen.fail(error.message if batch.is_one else f"{path}: {error.message}")
+        is_named = batch.is_one or error.message.startswith(str(path))
+        screen.fail(error.message if is_named else f"{path}: {error.message}")
     if batch.was_interrupted:
         screen.fail("Interrupted. The same command continues where it was.")
         raise typer.Exit(interrupt.INTERRUPTED)
     if batch.failed:
         raise typer.Exit(FAILED)
-
-
-def _files_of(paths: Sequence[Path], *, is_recursive: bool) -> Iterator[Path]:
-    """The files that are meant: those named, and those in the folders named, in the order of their names."""
-    for path in paths:
-        if path.is_file():
-            yield path
-        elif not path.exists():
-            raise UploadError(FILE_UNREADABLE, f"{path} does not exist; check the name")
-        elif not path.is_dir():
-            raise UploadError(FILE_UNREADABLE, f"{path} is neither a file nor a folder; store it in a file first")
-        elif not is_recursive:
-            message = f"{path} is a folder; add -r to send what is in it"
-            raise typer.BadParameter(message, param_hint="FILE")
-        else:
-            yield from (found for found in sorted(path.rglob("*")) if found.is_file())
