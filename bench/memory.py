@@ -42,6 +42,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=size, default="1GiB", help="of the one file (1GiB)")
     parser.add_argument("--many", type=int, default=16, help="uploads at once (16)")
     parser.add_argument("--many-size", type=size, default="256MiB", help="of each of them (256MiB)")
+    parser.add_argument("--chunk-size", type=size, default="64KiB", help="bytes of one gRPC message (64KiB)")
     parser.add_argument("--limit", type=size, default="64MiB", help="a rise above this is a failure (64MiB)")
     parser.add_argument("--workers", type=int, help="processes of UploadStream; its own default if not given")
     parser.add_argument("--dir", type=Path, help="where servers store; a fresh folder on tmpfs if there is room")
@@ -84,7 +85,7 @@ def main() -> int:
             for protocol in arguments.protocols:
                 if protocol not in known[name].protocols:
                     continue
-                alone = Transfer(protocol, arguments.size, source)
+                alone = Transfer(protocol, arguments.size, source, chunk_size=arguments.chunk_size)
                 many = [replace(alone, size=arguments.many_size)] * arguments.many
                 for rise in rises(known[name], alone, many, folder / "server"):
                     found.append(rise)
