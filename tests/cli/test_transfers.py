@@ -252,6 +252,77 @@ def test_get_replaces_nothing_that_it_was_not_told_to(cli: CommandLine, film: Pa
     assert cli.succeed("get", file_id, "-o", "film.bin") == "film.bin\n"
 
 
+@pytest.mark.parametrize(
+    ("to", "why"),
+    [
+        ("nodir/", "nodir/ is no folder; make it first"),
+        ("film.bin/", "film.bin/ is no folder; make it first"),
+        ("nodir/film.bin", "The folder nodir does not exist; make it first"),
+        ("film.bin/x", "film.bin is no folder; name another place with -o"),
+        ("x" * 300, f"{'x' * 300} cannot be written: File name too long"),
+        ("loop/x", "loop/x cannot be written: Too many levels of symbolic links"),
+    ],
+)
+def test_get_says_why_it_cannot_write_there(grpc_cli: CommandLine, film: Path, to: str, why: str) -> None:
+    file_id = grpc_cli.succeed("put", film).strip()
+    (grpc_cli.folder / "loop").symlink_to("loop")
+
+    done = grpc_cli.run("get", file_id, "-o", to)
+
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{why}\n")
+    assert not list(grpc_cli.folder.glob("*.part"))
+
+
+def test_get_into_a_folder_has_the_name_that_the_server_knows(grpc_cli: CommandLine, film: Path) -> None:
+    file_id = grpc_cli.succeed("put", film).strip()
+    (grpc_cli.folder / "dir").mkdir()
+
+    assert grpc_cli.succeed("get", file_id, "-o", "dir/") == "dir/film.bin\n"
+
+
+def test_get_to_stdout_writes_the_bytes_and_nothing_else(cli: CommandLine, film: Path) -> None:
+    file_id = cli.succeed("put", film).strip()
+    film.unlink()
+    with (cli.folder / "out").open("wb") as out:
+        done = subprocess.run(
+            cli._command(["get", file_id, "-o", "-"]),
+            cwd=cli.folder,
+            env=cli.environment(),
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert (done.returncode, (cli.folder / "out").read_bytes()) == (0, DATA)
+    assert done.stderr.startswith("film.bin: 97.7 KiB in ")
+    assert done.stderr.endswith("verified\n")
+    assert sorted(path.name for path in cli.folder.iterdir()) == ["out", "state"]
+
+
+def test_get_to_a_reader_that_has_enough_ends_quietly(cli: CommandLine, large: Path) -> None:
+    file_id = cli.succeed("put", large).strip()
+    getting = subprocess.Popen(
+        cli._command(["get", file_id, "-o", "-"]),
+        cwd=cli.folder,
+        env=cli.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert getting.stdout is not None
+    assert getting.stderr is not None
+    assert getting.stdout.read(10) == LARGE[:10]
+    getting.stdout.close()
+
+    assert getting.stderr.read() == b""
+    getting.stderr.close()
+    assert getting.wait(20) == 1
+
+
+def test_json_and_the_bytes_do_not_go_to_one_place(grpc_cli: CommandLine) -> None:
+    assert grpc_cli.run("get", "x", "-o", "-", "--json").returncode == 2
+
+
 def test_get_goes_on_from_a_part(cli: CommandLine, film: Path, tmp_path: Path) -> None:
     file_id = cli.succeed("put", film).strip()
     (tmp_path / f"{file_id}.part").write_bytes(DATA[:50_000])

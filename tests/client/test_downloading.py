@@ -1,6 +1,7 @@
 """Downloads over a server that cuts."""
 
 import asyncio
+import io
 import os
 from pathlib import Path
 
@@ -156,3 +157,34 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
 
     with pytest.raises(UploadError, match="is not a file"):
         replaceable(tmp_path / "pipe")
+
+
+async def test_a_cut_download_into_an_open_file_goes_on_in_it(client: AsyncClient, server: FaultyServer) -> None:
+    file_id = server.store(DATA)
+    server.cuts = [10_500, 1]
+    into = io.BytesIO()
+    into.write(b"before ")
+
+    info = await client.download_into(file_id, into)
+
+    assert into.getvalue() == b"before " + DATA
+    assert info.size == server.given == len(DATA)
+
+
+async def test_what_arrives_damaged_in_an_open_file_is_an_error(client: AsyncClient, server: FaultyServer) -> None:
+    file_id = server.store(DATA)
+    server.damages = True
+
+    with pytest.raises(UploadError) as caught:
+        await client.download_into(file_id, io.BytesIO())
+
+    assert caught.value.reason == CHECKSUM_MISMATCH
+
+
+async def test_what_an_open_file_raises_ends_the_download(client: AsyncClient, server: FaultyServer) -> None:
+    class Shut(io.BytesIO):
+        def write(self, data: object) -> int:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        await client.download_into(server.store(DATA), Shut())

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self, TypeVar
 
-from uploadstream.client.downloading import Receiving, target_of
+from uploadstream.client.downloading import Fetching, receive_as, receive_into, target_of
 from uploadstream.client.endpoint import DEFAULT_SERVER, Endpoint
 from uploadstream.client.errors import UploadError
 from uploadstream.client.retrying import CALL_PATIENCE_SECONDS, Contact, Patience
@@ -121,8 +121,18 @@ class AsyncClient:
         file gets its own name, and FILE_EXISTS is raised if there is one of that name.
         """
         info = await self.describe(file_id)
-        target = target_of(Path(to) if to is not None else None, info)
-        return await Receiving(self._transport, info, self._patience(), progress).run(target)
+        target = target_of(to, info)
+        await receive_as(target, Fetching(self._transport, info, self._patience(), progress))
+        return target
+
+    async def download_into(self, file_id: str, file: BinaryIO, *, progress: Report = _ignore) -> FileInfo:
+        """Fetch a file into an open one, from where it stands; what was fetched.
+
+        Bytes are there before the digest can be compared: they are good only if nothing is raised.
+        """
+        info = await self.describe(file_id)
+        await receive_into(file, Fetching(self._transport, info, self._patience(), progress))
+        return info
 
     def list_files(self, *, deleted: bool = False) -> AsyncGenerator[FileInfo]:
         """The user's files, or those in its trash, newest first."""

@@ -82,6 +82,10 @@ class Client:
         """Fetch a file, continuing a download of it that was cut (AsyncClient.download)."""
         return self._run(self._client.download(file_id, to, progress=progress))
 
+    def download_into(self, file_id: str, file: BinaryIO, *, progress: Report = _ignore) -> FileInfo:
+        """Fetch a file into an open one, from where it stands (AsyncClient.download_into)."""
+        return self._run(self._client.download_into(file_id, file, progress=progress))
+
     def list_files(self, *, deleted: bool = False) -> Iterator[FileInfo]:
         """The user's files, or those in its trash, newest first."""
         return self._rows(self._client.list_files(deleted=deleted))
