@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -41,6 +41,7 @@ from uploadstream.protocols.grpc_files.service import FileService
 from uploadstream.protocols.health import Health
 from uploadstream.protocols.rest import Rest
 from uploadstream.protocols.tus import Tus
+from uploadstream.servers.certificates import BadCertificate, check_certificate
 from uploadstream.servers.grpc import GrpcServer, Socket, Tls
 from uploadstream.servers.http1 import HttpLimits
 from uploadstream.servers.http1_server import Certificate, HttpServer
@@ -48,7 +49,19 @@ from uploadstream.servers.listening import listen, port_of, reserve
 from uploadstream.servers.workers import supervise
 from uploadstream.settings import Settings
 
-__all__ = ["Listening", "SchemaTooNew", "Service", "WrongStore", "fsck", "http_app", "serve", "serve_here", "service"]
+__all__ = [
+    "BadCertificate",
+    "CannotListen",
+    "Listening",
+    "SchemaTooNew",
+    "Service",
+    "WrongStore",
+    "fsck",
+    "http_app",
+    "serve",
+    "serve_here",
+    "service",
+]
 
 SWEEP_SECONDS: Final = 60.0
 # Whoever writes the same blobs must see the same leases, whatever its data directory: they are kept among the blobs.
@@ -116,6 +129,23 @@ class Listening:
     grpc_port: int
 
 
+class CannotListen(OSError):
+    """A port cannot be had; `field` is the setting that has it."""
+
+    def __init__(self, error: OSError, *, field: str) -> None:
+        super().__init__(error.errno, error.strerror)
+        self.field = field
+
+
+@contextmanager
+def listening_by(field: str) -> Iterator[None]:
+    """What keeps a port from being had is CannotListen."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotListen(error, field=field) from error
+
+
 def grpc_server(running: Service, settings: Settings, socket: Socket) -> GrpcServer:
     """The gRPC server with every gRPC protocol."""
     service = FileService(running.uploads, running.downloads, running.files)
@@ -133,11 +163,13 @@ async def serve_here(
 ) -> None:
     """Serve in this process until `stop`; then give what is going on its grace, and keep what it brought.
 
-    OSError: a port cannot be had. `reuse_port`: other processes listen on the same ports.
+    CannotListen. `reuse_port`: other processes listen on the same ports.
     """
-    http_sockets = listen(settings.host, settings.http_port, shared=reuse_port)
-    for probe in listen(settings.host, settings.grpc_port, shared=reuse_port):  # grpc itself does not say why not
-        probe.close()
+    with listening_by("http_port"):
+        http_sockets = listen(settings.host, settings.http_port, shared=reuse_port)
+    with listening_by("grpc_port"):
+        for probe in listen(settings.host, settings.grpc_port, shared=reuse_port):  # grpc itself does not say why not
+            probe.close()
     async with service(settings) as running:
         http = HttpServer(
             http_app(running, is_draining=stop.is_set),
@@ -147,7 +179,8 @@ async def serve_here(
         )
         tls = Tls(*(path.read_bytes() for path in settings.tls)) if settings.tls else None
         rpc = grpc_server(running, settings, Socket(settings.host, settings.grpc_port, reuse_port, tls))
-        grpc_port = await rpc.start()
+        with listening_by("grpc_port"):
+            grpc_port = await rpc.start()
         async with asyncio.TaskGroup() as tasks:
             sweeping = tasks.create_task(running.sweeper.run(every_seconds=SWEEP_SECONDS, swept=_log_sweep))
             serving = tasks.create_task(http.serve(http_sockets))
@@ -173,10 +206,11 @@ async def drain(running: Service, http: HttpServer, rpc: GrpcServer, *, grace_se
 
 
 def serve(settings: Settings, *, ready: Callable[[Listening], None]) -> int:
-    """Serve until SIGTERM or SIGINT; the exit status. OSError: a port cannot be had."""
+    """Serve until SIGTERM or SIGINT; the exit status. CannotListen, BadCertificate, and those of `service`."""
     configure()
+    if settings.tls:
+        check_certificate(*settings.tls)
     if settings.workers > 1:
-        asyncio.run(_try(settings))
         return _serve_with_workers(settings, ready)
     asyncio.run(_serve_until_told(settings, ready))
     return 0
@@ -191,9 +225,13 @@ async def _try(settings: Settings) -> None:
 def _serve_with_workers(settings: Settings, ready: Callable[[Listening], None]) -> int:
     """Keep the ports, and processes that share them."""
     with ExitStack() as kept:
-        http, rpc = (reserve(settings.host, port) for port in (settings.http_port, settings.grpc_port))
+        with listening_by("http_port"):
+            http = reserve(settings.host, settings.http_port)
+        with listening_by("grpc_port"):
+            rpc = reserve(settings.host, settings.grpc_port)
         for one in [*http, *rpc]:
             kept.enter_context(one)
+        asyncio.run(_try(settings))
         where = Listening(port_of(http[0]), port_of(rpc[0]))
         ports = {"http_port": where.http_port, "grpc_port": where.grpc_port}
         work = partial(_work, settings.model_copy(update=ports))

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,51 @@ def test_a_flag_is_taken(cli: CommandLine) -> None:
     line = refusal(cli, "--no-processing", "--workers", "none", status=2)
 
     assert line.startswith("--workers: must be a valid integer")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("field", ["http_port", "grpc_port"])
+def test_a_port_that_is_taken_is_named_with_how_to_choose_another(cli: CommandLine, field: str, workers: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+
+        line = refusal(cli, option_of(field), port, "--workers", workers)
+
+    another = f"choose another with {option_of(field)} or {variable_of(field)}"
+    assert line == f"Port {port} of 127.0.0.1 is taken; stop what listens there, or {another}"
+
+
+@pytest.mark.parametrize(
+    ("host", "says"), [("192.0.2.1", "is no address of this machine"), ("nowhere.invalid", "is not known")]
+)
+def test_a_host_that_is_not_this_machine_is_named_and_no_port(cli: CommandLine, host: str, says: str) -> None:
+    line = refusal(cli, "--host", host, "--auth", "open")
+
+    assert line == f"Host {host} {says}; listen on an address of this machine: --host or UPLOADSTREAM_HOST"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_tls_that_cannot_be_is_said_before_anything_is_made(cli: CommandLine, workers: str) -> None:
+    files = ("--tls-cert", PEM / "localhost.pem", "--tls-key", PEM / "another.key.pem")
+
+    line = refusal(cli, *files, "--workers", workers)
+
+    assert line.startswith(f"TLS key {files[3]} is not that of the certificate {files[1]}; ")
+
+
+def test_a_place_that_cannot_be_used_is_named_and_no_port(cli: CommandLine) -> None:
+    (cli.folder / "file").touch()
+
+    line = refusal(cli, "--data-dir", "file")
+
+    assert line == "Cannot use file: File exists; make it usable, or choose another place with --data-dir"
+
+
+def test_a_catalog_that_cannot_be_opened_is_named_with_the_cause(cli: CommandLine) -> None:
+    done = cli.run("serve", "--database", "sqlite:///nowhere/catalog.db")
+
+    assert done.returncode == 1
+    path = cli.folder / "nowhere" / "catalog.db"
+    assert done.stderr.startswith(f"Cannot open the catalog {path}: unable to open database file; ")

@@ -9,8 +9,9 @@ import typer
 
 from uploadstream import app, settings
 from uploadstream.cli import screen
+from uploadstream.cli.ports import why_no_port
 from uploadstream.cli.service_options import settings_of, takes_settings
-from uploadstream.core.errors import Refusal
+from uploadstream.core.errors import CatalogUnavailable, Refusal, StorageUnavailable
 
 DEFAULT_GRPC_PORT: Final = 50051
 
@@ -24,17 +25,27 @@ def serve(**options: Any) -> None:
     chosen = settings_of(options)
     try:
         status = app.serve(chosen, ready=lambda where: _say(chosen, where))
-    except OSError as error:
-        what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-        screen.fail(f"{what}; choose another port or directory, see serve --help")
-        raise typer.Exit(1) from None
-    except app.WrongStore as error:
-        screen.fail(str(error))
-        raise typer.Exit(1) from None
-    except (Refusal, app.SchemaTooNew) as error:
-        screen.fail(f"{error}; see {chosen.data_dir.resolve()}")
+    except (OSError, Refusal, app.BadCertificate, app.SchemaTooNew, app.WrongStore) as error:
+        screen.fail(_why_not(chosen, error))
         raise typer.Exit(1) from None
     raise typer.Exit(status)
+
+
+def _why_not(chosen: settings.Settings, error: Exception) -> str:
+    """What keeps the service from starting, and what to do about it."""
+    match error:
+        case app.CannotListen(field=field):
+            return "; ".join(why_no_port(error, host=chosen.host, port=getattr(chosen, field), field=field))
+        case OSError(filename=str(path), strerror=reason):
+            return f"Cannot use {path}: {reason}; make it usable, or choose another place with --data-dir"
+        case CatalogUnavailable():
+            cause = getattr(error.__cause__, "orig", None) or error
+            return f"Cannot open the catalog {chosen.catalog_path.absolute()}: {cause}; uploadstream doctor says more"
+        case StorageUnavailable() if error.__cause__:
+            return f"Cannot use the storage {chosen.blobs_path.absolute()}: {error.__cause__}; make it usable, or choose another"
+        case Refusal() | OSError():
+            return f"{error}; uploadstream doctor says more"
+    return str(error)
 
 
 def _say(chosen: settings.Settings, where: app.Listening) -> None:
