@@ -208,3 +208,21 @@ async def test_listings_follow_their_pages(client: AsyncClient, server: FaultySe
     ids = [server.store(b"x") for _ in range(5)]
 
     assert [file.file_id async for file in client.list_files()] == ids
+
+
+@pytest.mark.parametrize("server", ["grpc://127.0.0.1:1", "http://127.0.0.1:1"])
+@pytest.mark.parametrize(
+    ("user", "api_key", "message"),
+    [
+        ("a\nb", "", "user_id: must be text without control characters"),
+        ("\udcff", "", "user_id: must be text without control characters"),
+        ("a" * 129, "", "user_id: must be 1 to 128 characters, has 129"),
+        ("a", "ä", "api_key: must be printable ASCII"),
+        ("a", "a\nb", "api_key: must be printable ASCII"),
+    ],
+)
+def test_a_sender_that_cannot_be_sent_is_refused_at_once(server: str, user: str, api_key: str, message: str) -> None:
+    with pytest.raises(UploadError) as caught:
+        AsyncClient(server, user=user, api_key=api_key)
+
+    assert (caught.value.reason, caught.value.message) == ("BAD_FIELD", message)

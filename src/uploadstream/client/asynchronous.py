@@ -18,7 +18,8 @@ from uploadstream.client.transport import Named, Page, Transport
 from uploadstream.client.unfinished import Unfinished
 from uploadstream.client.uploading import Order, Sending
 from uploadstream.client.values import AuditEntry, DeletionStats, FileInfo, Progress, UploadInfo
-from uploadstream.core.errors import UploadClosed
+from uploadstream.core.access import check_user
+from uploadstream.core.errors import BadField, UploadClosed
 from uploadstream.core.session import State
 
 PATIENCE_SECONDS: Final = 300.0
@@ -48,12 +49,13 @@ class AsyncClient:
         patience_seconds: float = PATIENCE_SECONDS,
         state_dir: Path | None = None,
     ) -> None:
-        """Nothing is connected yet; ValueError if `server` is no address.
+        """Nothing is connected yet; ValueError if `server` is no address, BAD_FIELD if user or key cannot be sent.
 
         `patience_seconds`: how long a transfer goes on trying without any progress. `state_dir`: where unfinished
         uploads are remembered, instead of the user's state directory.
         """
         self._endpoint = Endpoint.parse(server)
+        _check_sender(user, api_key)
         self._user = user
         self._patience_seconds = patience_seconds
         self._unfinished = Unfinished(state_dir)
@@ -194,6 +196,16 @@ class AsyncClient:
             token = page.next_token
             if not token:
                 return
+
+
+def _check_sender(user: str, api_key: str) -> None:
+    """What cannot be a header field, or text, is not even sent."""
+    try:
+        check_user(user)
+        if not (api_key.isascii() and api_key.isprintable()):
+            raise BadField(field="api_key", problem="must be printable ASCII")
+    except BadField as error:
+        raise UploadError(error.reason, str(error), {"field": error.field}) from None
 
 
 def connected(endpoint: Endpoint, *, user: str, api_key: str) -> Transport:
