@@ -460,3 +460,28 @@ async def publish_and_print(path: Path, count: int) -> None:
 
 if __name__ == "__main__":
     asyncio.run(publish_and_print(Path(sys.argv[1]), int(sys.argv[2])))
+
+
+async def test_a_look_says_what_a_catalog_is_and_leaves_its_folder_as_it_was(path: Path) -> None:
+    async with opened(path) as catalog:
+        await catalog.set_store_id("the-store")
+        beside = sqlite.look(path)
+    before = {each.name: each.stat().st_mtime_ns for each in path.parent.iterdir()}
+
+    after = sqlite.look(path)
+
+    assert beside == after == sqlite.Seen("0001", "the-store")
+    assert {each.name: each.stat().st_mtime_ns for each in path.parent.iterdir()} == before
+
+
+def test_a_look_makes_no_catalog_and_does_not_take_anything_for_one(path: Path) -> None:
+    with pytest.raises(CatalogUnavailable):
+        sqlite.look(path)
+    assert not path.exists()
+
+    path.touch()
+    assert sqlite.look(path) == sqlite.Seen(None, None)
+
+    path.write_text("not a database, whatever its name says")
+    with pytest.raises(CatalogUnavailable):
+        sqlite.look(path)

@@ -341,3 +341,11 @@ def _remove_leftovers(directory: Path, before: float) -> int:
                         Path(entry).unlink()
                         count += 1
     return count
+
+
+def look(root: Path) -> tuple[str | None, bool]:
+    """The id of the store at `root`, and whether it has blobs; nothing is made or changed. OSError."""
+    mark = root / _STORE_ID
+    name = mark.read_text("ascii", errors="replace").strip() if mark.exists() else None
+    shards = (shard for shard in root.iterdir() if shard.is_dir())
+    return name, any(_KEY.fullmatch(path.name) for shard in shards for path in shard.iterdir())

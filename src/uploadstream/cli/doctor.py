@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import enum
 import http.client
 import os
 import platform
 import shutil
+import ssl
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from uploadstream.cli import screen
+from uploadstream.cli.findings import Finding, Level
 from uploadstream.cli.options import ApiKey, Json, User, client_of
-from uploadstream.cli.private_server import is_free
+from uploadstream.cli.service_options import takes_settings, with_processing
 from uploadstream.client.errors import UploadError
 from uploadstream.core.sizes import iec
-
-if TYPE_CHECKING:
-    from uploadstream.settings import Settings
+from uploadstream.settings import BadSettings, Settings, load
 
 FAILED: Final = 1
 PYTHON_MIN: Final = (3, 11)
@@ -36,44 +34,24 @@ OPEN_FILES_MIN: Final = 4096
 
 _VOLATILE: Final = {"ramfs", "tmpfs"}
 _REMOTE: Final = {"9p", "ceph", "cifs", "fuse.sshfs", "nfs", "nfs4", "smb3", "smbfs"}
-# Variables of the command line; settings.py knows those of the server.
-_OF_THE_CLIENT: Final = {"UPLOADSTREAM_API_KEY", "UPLOADSTREAM_SERVER", "UPLOADSTREAM_STATE_DIR", "UPLOADSTREAM_USER"}
 
 
-class Level(enum.StrEnum):
-    """How bad it is."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a check found, and what to do about it."""
-
-    check: str
-    level: Level
-    found: str
-    advice: str = ""
-
-
-def doctor(  # noqa: PLR0913 - an argument for each option
+@takes_settings
+def doctor(
     *,
-    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", show_default=False, help="As of serve.")] = None,
-    host: Annotated[str | None, typer.Option(metavar="ADDRESS", show_default=False, help="As of serve.")] = None,
-    http_port: Annotated[int | None, typer.Option(metavar="PORT", show_default=False, help="As of serve.")] = None,
-    grpc_port: Annotated[int | None, typer.Option(metavar="PORT", show_default=False, help="As of serve.")] = None,
     server: Annotated[
         str, typer.Option(envvar="UPLOADSTREAM_SERVER", metavar="URL", help="Also ask this server something.")
     ] = "",
     user: User = "",
     api_key: ApiKey = "",
     as_json: Json = False,
+    **options: Any,
 ) -> None:
-    """Check the configuration, and say what is wrong. Looks only: nothing is changed."""
-    options = {"data_dir": data_dir, "host": host, "http_port": http_port, "grpc_port": grpc_port}
-    findings = [check_python(), *_of_the_machine(options)]
+    """Check the configuration, and say what is wrong. Looks only: nothing is changed.
+
+    Takes the options and variables of serve, which is to be started with the same.
+    """
+    findings = [check_python(), *_of_the_machine(options), check_open_files()]
     if server:
         findings.append(check_server(server, user, api_key))
     if as_json:
@@ -91,23 +69,28 @@ def _mark(level: Level) -> str:
     return {Level.OK: "✓ ok", Level.WARN: "! warn", Level.FAIL: "✗ fail"}[level]
 
 
-def _of_the_machine(options: dict[str, Path | str | int | None]) -> Iterator[Finding]:
-    from uploadstream import settings  # noqa: PLC0415 - help is shown without them
+def _of_the_machine(options: dict[str, Any]) -> Iterator[Finding]:
+    from uploadstream.cli import service_checks  # noqa: PLC0415 - help is shown without the server's libraries
 
     try:
-        chosen = settings.load(**options)
-    except settings.BadSettings as error:
-        for line in str(error).splitlines():
-            yield Finding("settings", Level.FAIL, line, "correct the variable or the option")
+        chosen = load(**with_processing(options))
+    except BadSettings as error:
+        for line in error.lines:
+            found, _, advice = line.partition("; ")
+            yield Finding("settings", Level.FAIL, found, advice or "correct the variable or the option")
         return
-    yield check_variables(set(type(chosen).model_fields))
+    yield Finding("settings", Level.OK, "valid")
     yield check_data_dir(chosen.data_dir)
+    catalog, seen = service_checks.check_catalog(chosen)
+    yield catalog
+    yield service_checks.check_storage(chosen, seen)
     yield check_free_space(chosen)
-    yield check_file_system(chosen.data_dir)
-    yield check_port("HTTP port", "--http-port", chosen.host, chosen.http_port, chosen.http_port)
-    yield check_port("gRPC port", "--grpc-port", chosen.host, chosen.grpc_port, chosen.http_port)
+    yield check_file_system(chosen.blobs_path)
+    yield service_checks.check_access(chosen)
+    yield service_checks.check_tls(chosen)
+    for check, field in (("HTTP port", "http_port"), ("gRPC port", "grpc_port")):
+        yield check_port(check, chosen, field, service_checks.why_not_listening(chosen, field))
     yield check_clock(chosen.data_dir)
-    yield check_open_files()
 
 
 def check_python() -> Finding:
@@ -117,21 +100,11 @@ def check_python() -> Finding:
     return Finding("python", Level.OK, f"{version} at {sys.executable}")
 
 
-def check_variables(known: set[str]) -> Finding:
-    names = {"UPLOADSTREAM", *_OF_THE_CLIENT, *(f"UPLOADSTREAM_{name.upper()}" for name in known)}
-    given = {name for name in os.environ if name.startswith("UPLOADSTREAM")}  # noqa: TID251 - those settings.py overlooks
-    unknown = sorted(given - names)
-    if unknown:
-        return Finding(
-            "settings", Level.WARN, f"no such setting: {', '.join(unknown)}", "see uploadstream serve --help"
-        )
-    return Finding("settings", Level.OK, f"valid, {len(given)} from the environment")
-
-
 def check_data_dir(path: Path) -> Finding:
     place = _existing(path)
     try:
-        with tempfile.NamedTemporaryFile(dir=place, prefix=".uploadstream-doctor-") as file:
+        # Where the system can, a file that never has a name: the folder itself is not touched.
+        with tempfile.TemporaryFile(dir=place) as file:
             file.write(bytes(4096))
             file.flush()
             began = time.monotonic()
@@ -185,19 +158,25 @@ def kind_of_file_system(path: Path) -> str:
     return max(holding, key=lambda pair: len(pair[0]))[1] if holding else ""
 
 
-def check_port(check: str, option: str, host: str, port: int, http_port: int) -> Finding:
-    if port == 0:
-        return Finding(check, Level.OK, "any free one")
-    if is_free(host, port):
-        return Finding(check, Level.OK, f"{port} is free")
-    if _answers(host, http_port):
+def check_port(check: str, settings: Settings, field: str, in_the_way: tuple[str, str] | None) -> Finding:
+    port: int = getattr(settings, field)
+    if in_the_way is None:
+        return Finding(check, Level.OK, f"{port} is free" if port else "any free one")
+    if _answers(settings):
         return Finding(check, Level.OK, f"{port}: UploadStream is running")
-    return Finding(check, Level.FAIL, f"{port} is taken", f"stop what listens there, or use another {option}")
+    return Finding(check, Level.FAIL, *in_the_way)
 
 
-def _answers(host: str, port: int) -> bool:
+def _answers(settings: Settings) -> bool:
     """Whether a server says there that it is alive."""
-    connection = http.client.HTTPConnection(host, port, timeout=PROBE_SECONDS)
+    if settings.tls:
+        # Whoever answers: that it is this server is not to be proved.
+        trusting = ssl._create_unverified_context()  # noqa: S323, SLF001
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+            settings.host, settings.http_port, timeout=PROBE_SECONDS, context=trusting
+        )
+    else:
+        connection = http.client.HTTPConnection(settings.host, settings.http_port, timeout=PROBE_SECONDS)
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().status == http.HTTPStatus.OK

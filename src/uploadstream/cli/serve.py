@@ -42,7 +42,8 @@ def _why_not(chosen: settings.Settings, error: Exception) -> str:
             cause = getattr(error.__cause__, "orig", None) or error
             return f"Cannot open the catalog {chosen.catalog_path.absolute()}: {cause}; uploadstream doctor says more"
         case StorageUnavailable() if error.__cause__:
-            return f"Cannot use the storage {chosen.blobs_path.absolute()}: {error.__cause__}; make it usable, or choose another"
+            where = chosen.blobs_path.absolute()
+            return f"Cannot use the storage {where}: {error.__cause__}; make it usable, or choose another"
         case Refusal() | OSError():
             return f"{error}; uploadstream doctor says more"
     return str(error)

@@ -40,7 +40,7 @@ _NO_PROCESSING: Final = "no_processing"
 
 def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
     """The command, with an option for every setting in the place of its `**options`; those not given are None."""
-    signature = inspect.signature(command)
+    signature = inspect.signature(command, eval_str=True)
     own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
     kinds: dict[str, Any] = {}
     for panel, fields in PANELS.items():
@@ -57,19 +57,24 @@ def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
         for name, kind in kinds.items()
     ]
     command.__signature__ = signature.replace(parameters=[*settings, *own])  # type: ignore[attr-defined]
-    command.__annotations__ |= kinds
+    command.__annotations__ = {one.name: one.annotation for one in [*settings, *own]}
     return command
 
 
 def settings_of(options: dict[str, Any]) -> Settings:
     """The settings with these options; bad ones are a usage error, a line each."""
-    processing = False if options.pop(_NO_PROCESSING, False) else None
     try:
-        return load(**options, processing=processing)
+        return load(**with_processing(options))
     except BadSettings as error:
         for line in error.lines:
             screen.fail(line)
         raise typer.Exit(USAGE_ERROR) from None
+
+
+def with_processing(options: dict[str, Any]) -> dict[str, Any]:
+    """The options by the names of their settings."""
+    others = {name: value for name, value in options.items() if name != _NO_PROCESSING}
+    return {**others, "processing": False if options.get(_NO_PROCESSING) else None}
 
 
 def _option(field: str, metavar: str, panel: str) -> Any:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from uploadstream.adapters.catalog.desk import translated
-from uploadstream.adapters.catalog.schema import bring_up
+from uploadstream.adapters.catalog.queries import store_id
+from uploadstream.adapters.catalog.schema import HEAD, SchemaTooNew, bring_up, version
 
 BUSY_SECONDS_MAX: Final = 5.0
 _POLL_SECONDS: Final = 0.001
@@ -67,6 +70,33 @@ def migrate(path: Path) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             bring_up(connection)
             connection.commit()
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise translated(error) from error
+    finally:
+        engine.dispose()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a catalog says of itself: its schema (None: it has none yet), and its store (None: none yet)."""
+
+    schema: str | None
+    store_id: str | None
+
+
+def look(path: Path) -> Seen:
+    """What is in the catalog at `path`, which is neither made nor changed. CatalogUnavailable, SchemaTooNew."""
+    # Opening a database without a log would make one; said to be immutable, it is read as it is. Where there is a log,
+    # nothing but its index (-shm), which every reader may make anew, is touched.
+    how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
+    where = f"file:{quote(str(path.absolute()))}?{how}"
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(where, uri=True), poolclass=NullPool)
+    try:
+        with engine.connect() as connection:
+            schema = version(connection)
+            if schema is not None and schema > HEAD:
+                raise SchemaTooNew(schema)
+            return Seen(schema, store_id(connection) if schema == HEAD else None)
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise translated(error) from error
     finally:
