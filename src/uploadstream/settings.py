@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -21,9 +21,6 @@ from uploadstream.core.media import check_content_type
 from uploadstream.core.session import Limits
 from uploadstream.core.sizes import MIB, iec, parse_size
 from uploadstream.core.type_names import essence
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 _PREFIX: Final = "UPLOADSTREAM_"
 # Of the commands that speak to a server; cli/options.py reads them.
@@ -299,7 +296,7 @@ def _not_settings(environment: Mapping[str, str]) -> Iterator[str]:
             yield f"{variable} is not in this version yet, and would be without effect; unset it"
 
 
-def _line(problem: ErrorDetails, options: Collection[str]) -> str:
+def _line(problem: Mapping[str, Any], options: Collection[str]) -> str:
     error = problem.get("ctx", {}).get("error")
     if isinstance(error, Clash):
         return error.says.format(**error.values, **{field: _named(field, options) for field in Settings.model_fields})
