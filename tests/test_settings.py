@@ -114,9 +114,7 @@ def test_a_variable_of_the_client_is_passed_over(monkeypatch: pytest.MonkeyPatch
     ("variable", "instead"),
     [
         ("UPLOADSTREAM_MAX_FILESIZE", "write UPLOADSTREAM_MAX_FILE_SIZE"),
-        ("UPLOADSTREAM_PORT", "write UPLOADSTREAM_HTTP_PORT"),
         ("UPLOADSTREAM_DATABASE", "write UPLOADSTREAM"),
-        ("UPLOADSTREAM_ZZZ", "see uploadstream serve --help"),
         ("uploadstream_hosst", "write UPLOADSTREAM_HOST"),
     ],
 )
@@ -126,6 +124,13 @@ def test_a_variable_that_is_no_setting_is_refused_with_the_nearest_that_is_one(
     monkeypatch.setenv(variable, "sqlite:///x.db")
 
     assert refusal() == f"{variable} is no setting; {instead}"
+
+
+@pytest.mark.parametrize("name", ["ZZZ", "LOG_LEVEL", "TMP_DIR"])
+def test_a_variable_that_is_near_to_no_setting_is_somebody_elses(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"UPLOADSTREAM_{name}", "1")
+
+    load()
 
 
 @pytest.mark.parametrize("name", ["QUOTA_BYTES", "JWT_KEY", "RATE_UPLOADS", "QUEUE", "MAX_ACTIVE_UPLOADS"])

@@ -38,6 +38,7 @@ _OF_A_SERVICE: Final = re.compile(
     r"UPLOADSTREAM(_\w+)?_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)", re.ASCII
 )
 _SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://", re.ASCII)
+_NEAR: Final = 0.7  # of difflib: a letter too many, a word left out
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.ASCII)
 # So that a time from now on is always a date.
@@ -280,7 +281,10 @@ def _path_of(dsn: str, *, scheme: str, default: Path) -> Path:
 
 
 def _not_settings(environment: Mapping[str, str]) -> Iterator[str]:
-    """A line for each variable that looks like a setting, and would be passed over."""
+    """A line for each variable that seems to be meant as a setting, and would be without effect.
+
+    A name that is near to none is somebody else's: a script that starts us, a version to come.
+    """
     known = {variable_of(field): field for field in Settings.model_fields}
     for variable in sorted(environment):
         name, value = variable.upper(), environment[variable]
@@ -290,8 +294,8 @@ def _not_settings(environment: Mapping[str, str]) -> Iterator[str]:
             continue
         if name not in NOT_YET:
             words = {field.upper(): meant for meant, field in known.items()}
-            near = difflib.get_close_matches(name.removeprefix(_PREFIX), words, n=1)
-            yield f"{variable} is no setting; {f'write {words[near[0]]}' if near else 'see uploadstream serve --help'}"
+            for near in difflib.get_close_matches(name.removeprefix(_PREFIX), words, n=1, cutoff=_NEAR):
+                yield f"{variable} is no setting; write {words[near]}"
         elif value.strip().lower() not in {"", "off"}:  # which ask for what is done anyway
             yield f"{variable} is not in this version yet, and would be without effect; unset it"
 
