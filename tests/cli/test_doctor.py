@@ -14,6 +14,7 @@ import pytest
 from tests.cli.running import CommandLine
 from tests.contracts.blobs import a_key
 from tests.running_server import RunningServer, free_ports
+from uploadstream.adapters.catalog.schema import HEAD
 from uploadstream.cli import doctor
 from uploadstream.cli.findings import Level
 
@@ -102,7 +103,7 @@ def test_a_service_that_has_run_is_looked_at_and_left_as_it_was(healthy: Command
 
     found = findings(healthy)
 
-    assert found["catalog"]["found"] == "data/catalog.sqlite has the newest schema, 0001"
+    assert found["catalog"]["found"] == f"data/catalog.sqlite has the newest schema, {HEAD}"
     assert found["storage"]["found"] == "data/blobs is the catalog's"
     assert everything_below(healthy.folder) == before
 

@@ -86,7 +86,7 @@ class CatalogContract:
     """To be inherited by a class with a fixture `catalog`: an empty one, closed afterwards."""
 
     async def test_an_upload_comes_back_as_it_was_written(self, catalog: Catalog) -> None:
-        declared = Declared("ada", "film.mp4", "video/mp4; codecs=avc1", 2**53, "filename ZmlsbQ==,key")
+        declared = Declared("ada", "film.mp4", "video/mp4; codecs=avc1", 2**53, "filename ZmlsbQ==,key", is_told=True)
         session = Session(an_id(), declared, 2**54, "grpc", NOON, NOON + SECOND)
 
         await created(catalog, session)

@@ -250,6 +250,17 @@ def test_an_upload_of_any_length_up_to_the_limit_may_begin(length: int | None) -
             check_length(length, size_max=SIZE_MAX)
 
 
+def test_a_full_upload_is_complete_unless_its_sender_is_going_to_say_so() -> None:
+    for now in SESSIONS:
+        told = replace(now, declared=replace(now.declared, is_told=True))
+        assert now.is_left_full == (now.state is State.OPEN and now.offset == now.length)
+        assert not told.is_left_full
+        for each in (now, told):
+            assert each.is_completed_by(complete=None) == (now.offset == now.length)
+            assert each.is_completed_by(complete=True)
+            assert not each.is_completed_by(complete=False)
+
+
 def test_an_upload_expires_when_nobody_touched_it_for_its_idle_life() -> None:
     assert session().expires_at(timedelta(hours=24)) == NOON + timedelta(days=1)
 

@@ -17,6 +17,7 @@ from uploadstream.adapters.disk_io import SLOW_SECONDS
 from uploadstream.core.sizes import KIB, MIB
 from uploadstream.engine.buffers import BUFFER_SIZE
 from uploadstream.engine.intake import Intake
+from uploadstream.engine.watch import Incoming
 
 SOURCE = str(Path(uploadstream.__file__).parent)
 BUFFERS = 50
@@ -90,11 +91,11 @@ async def test_few_of_our_functions_run_for_each_buffer_while_the_disk_is_slow(d
 async def test_memory_stays_flat_however_long_the_file_is(disk: World, bring: Bring) -> None:
     chunk = bytes(MIB)
     upload_id = (await disk.engine.uploads.create(declared(200 * MIB), ANN)).session.id
-    await disk.engine.uploads.append(upload_id, ANN, bring(chunk))
+    await disk.engine.uploads.append(upload_id, ANN, Incoming(bring(chunk)))
 
     tracemalloc.start()
     try:
-        await disk.engine.uploads.append(upload_id, ANN, bring(*[chunk] * 199))
+        await disk.engine.uploads.append(upload_id, ANN, Incoming(bring(*[chunk] * 199)))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -133,7 +134,9 @@ async def test_a_thousand_slow_uploads_hold_a_little_each(disk: World) -> None:
 
     tracemalloc.start()
     try:
-        tasks = [asyncio.create_task(disk.engine.uploads.append(upload_id, ANN, trickle)) for upload_id in ids]
+        tasks = [
+            asyncio.create_task(disk.engine.uploads.append(upload_id, ANN, Incoming(trickle))) for upload_id in ids
+        ]
         while waiting < len(ids):  # noqa: ASYNC110 - all of them
             await asyncio.sleep(0.01)
         held, _ = tracemalloc.get_traced_memory()

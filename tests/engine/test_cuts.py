@@ -22,6 +22,7 @@ from uploadstream.core.files import Audit, File
 from uploadstream.core.session import State
 from uploadstream.engine.intake import Intake
 from uploadstream.engine.sweeper import GRACE
+from uploadstream.engine.watch import Incoming
 
 SENT = bytes(range(256)) * 8
 HALF = len(SENT) // 2
@@ -238,11 +239,11 @@ async def append_half(engine: Engine) -> None:
             await asyncio.sleep(0)
             intake.feed(SENT[at : min(at + 700, HALF)])
 
-    await engine.uploads.append(UPLOADS[0], ANN, half, at=0)
+    await engine.uploads.append(UPLOADS[0], ANN, Incoming(half, at=0))
 
 
 async def append_rest(engine: Engine) -> None:
-    await engine.uploads.append(UPLOADS[0], ANN, pour)
+    await engine.uploads.append(UPLOADS[0], ANN, Incoming(pour))
 
 
 async def create_and_append_half(engine: Engine) -> None:
@@ -269,7 +270,7 @@ async def test_an_upload_that_was_cut_anywhere_is_resumed_to_the_right_file(
 
         found = await engine.uploads.status(upload_id, ANN)
         assert found.session.offset >= (HALF if prepare is create_and_append_half else 0), outcome.cut
-        uploaded = await engine.uploads.append(upload_id, ANN, pour, at=found.session.offset)
+        uploaded = await engine.uploads.append(upload_id, ANN, Incoming(pour, at=found.session.offset))
 
         assert uploaded.session.state is State.COMPLETE, outcome.cut
         await outcome.assert_sound()
@@ -302,7 +303,7 @@ async def append_script(engine: Engine) -> None:
             await asyncio.sleep(0)
             intake.feed(b"function hello() { return 'world'; }\n" * 3)
 
-    await engine.uploads.append(UPLOADS[0], ANN, script, at=0)
+    await engine.uploads.append(UPLOADS[0], ANN, Incoming(script, at=0))
 
 
 async def create_image(engine: Engine) -> None:
@@ -332,7 +333,7 @@ async def append_again(engine: Engine) -> None:
     async def script(intake: Intake) -> None:
         intake.feed(b"function hello() { return 'world'; }\n" * 30)
 
-    await engine.uploads.append(UPLOADS[0], ANN, script)
+    await engine.uploads.append(UPLOADS[0], ANN, Incoming(script))
 
 
 async def create(engine: Engine) -> None:

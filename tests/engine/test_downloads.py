@@ -8,6 +8,7 @@ from tests.engine.world import ANN, BOB, Engine, World, body, declared
 from uploadstream.core.access import Caller
 from uploadstream.core.errors import Gone, NotFound, StorageUnavailable
 from uploadstream.core.files import File
+from uploadstream.engine.watch import Incoming
 
 SENT = bytes(range(256)) * 20
 PATIENCE_SECONDS = 10
@@ -89,14 +90,14 @@ async def test_an_upload_is_followed_while_it_arrives(engine: Engine, start: int
 
     for at in range(0, len(SENT), 1280):
         await asyncio.sleep(0.03)
-        await engine.uploads.append(upload_id, ANN, body(SENT[at : at + 1280]), at=at)
+        await engine.uploads.append(upload_id, ANN, Incoming(body(SENT[at : at + 1280]), at=at))
 
     assert await following == SENT[start:stop]
 
 
 async def test_what_is_there_already_is_given_without_waiting_for_more(engine: Engine) -> None:
     upload_id = (await engine.uploads.create(declared(None), ANN)).session.id
-    await engine.uploads.append(upload_id, ANN, body(SENT))
+    await engine.uploads.append(upload_id, ANN, Incoming(body(SENT)))
 
     assert await follow(engine, upload_id, 0, len(SENT)) == SENT
     assert await follow(engine, upload_id, 10, 10) == b""
@@ -105,7 +106,7 @@ async def test_what_is_there_already_is_given_without_waiting_for_more(engine: E
 
 async def test_an_upload_that_ends_without_a_file_ends_who_follows_it(engine: Engine) -> None:
     upload_id = (await engine.uploads.create(declared(len(SENT)), ANN)).session.id
-    await engine.uploads.append(upload_id, ANN, body(SENT[:100]))
+    await engine.uploads.append(upload_id, ANN, Incoming(body(SENT[:100])))
     following = asyncio.create_task(follow(engine, upload_id))
     await asyncio.sleep(0.05)
 
@@ -119,7 +120,7 @@ async def test_a_fault_of_the_store_ends_who_follows_with_that(
     engine: Engine, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload_id = (await engine.uploads.create(declared(len(SENT)), ANN)).session.id
-    await engine.uploads.append(upload_id, ANN, body(SENT[:100]))
+    await engine.uploads.append(upload_id, ANN, Incoming(body(SENT[:100])))
 
     def away(*_: object, **__: object) -> None:
         raise StorageUnavailable
@@ -134,7 +135,7 @@ async def test_an_upload_that_ends_between_two_looks_at_it_is_gone_and_no_fault_
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload_id = (await engine.uploads.create(declared(len(SENT)), ANN)).session.id
-    await engine.uploads.append(upload_id, ANN, body(SENT[:100]))
+    await engine.uploads.append(upload_id, ANN, Incoming(body(SENT[:100])))
     seen = await engine.uploads.status(upload_id, ANN)
     status = engine.uploads.status
     answers = iter([seen])

@@ -9,6 +9,7 @@ from uploadstream.core.access import Caller
 from uploadstream.core.errors import BadField, Gone, NotFound
 from uploadstream.core.files import Action, Audit, File
 from uploadstream.engine.files import Files
+from uploadstream.engine.watch import Incoming
 
 TEXT = b"0123456789"
 UNKNOWN = "5f0c1a2b-0000-4000-8000-00000000000a"
@@ -206,7 +207,7 @@ async def test_who_names_nobody_reaches_any_file_by_its_id(engine: Engine) -> No
 
 async def test_the_trail_tells_who_did_what_the_oldest_first(engine: Engine, world: World) -> None:
     upload_id = (await engine.uploads.create(declared(10), ANN)).session.id
-    await engine.uploads.append(upload_id, Caller("", "other", "192.0.2.9"), body(TEXT))
+    await engine.uploads.append(upload_id, Caller("", "other", "192.0.2.9"), Incoming(body(TEXT)))
     world.clock.ahead = timedelta(seconds=1)
     await engine.files.delete(upload_id, ANN)
     world.clock.ahead = timedelta(seconds=2)

@@ -20,6 +20,7 @@ from uploadstream.engine import sweeper as sweeper_module
 from uploadstream.engine.intake import Intake
 from uploadstream.engine.pairing import pair
 from uploadstream.engine.sweeper import GRACE, LEASE, Sweep
+from uploadstream.engine.watch import Incoming
 from uploadstream.ports import Blob
 
 TEXT = b"0123456789"
@@ -47,7 +48,7 @@ def counted(sweep: Sweep) -> dict[str, int]:
 async def test_where_all_is_in_order_nothing_happens(engine: Engine, world: World) -> None:
     file = await stored(engine)
     upload_id = await created(engine)
-    await engine.uploads.append(upload_id, ANN, body(b"abc"))
+    await engine.uploads.append(upload_id, ANN, Incoming(body(b"abc")))
 
     sweep = await engine.sweeper.sweep()
 
@@ -58,7 +59,7 @@ async def test_where_all_is_in_order_nothing_happens(engine: Engine, world: Worl
 
 async def test_an_upload_nobody_came_back_to_expires_with_its_bytes(engine: Engine, world: World) -> None:
     upload_id = await created(engine)
-    await engine.uploads.append(upload_id, ANN, body(b"abc"))
+    await engine.uploads.append(upload_id, ANN, Incoming(body(b"abc")))
 
     world.clock.ahead = engine.limits.upload_ttl - timedelta(minutes=1)
     early = await engine.sweeper.sweep()
@@ -102,7 +103,7 @@ async def test_an_upload_that_ended_since_it_was_listed_is_left_alone(engine: En
     if how == "aborted":
         await engine.uploads.abort(upload_id, ANN)
     else:
-        await engine.uploads.append(upload_id, ANN, body(TEXT))
+        await engine.uploads.append(upload_id, ANN, Incoming(body(TEXT)))
     world.clock.ahead = 2 * engine.limits.upload_ttl
 
     assert await engine.uploads.tidy(listed, ANN) is None
@@ -136,7 +137,7 @@ async def test_a_blob_that_nothing_knows_is_removed(engine: Engine, world: World
     trash = await stored(engine)
     await engine.files.delete(trash.id, ANN)
     upload_id = await created(engine)
-    await engine.uploads.append(upload_id, ANN, body(b"abc"))
+    await engine.uploads.append(upload_id, ANN, Incoming(body(b"abc")))
     for _ in range(3):
         await store_bytes(world.blobs, a_key(), b"orphan")
     world.clock.ahead = LONG_AFTER
@@ -264,7 +265,7 @@ async def test_a_note_of_what_somebody_works_at_is_left_alone(engine: Engine, wo
 
 async def test_a_note_of_an_upload_that_began_while_notes_were_listed_stays(engine: Engine, world: World) -> None:
     upload_id = await created(engine)
-    await engine.uploads.append(upload_id, ANN, body(b"abc"))
+    await engine.uploads.append(upload_id, ANN, Incoming(body(b"abc")))
     ask = world.catalog.upload
     asked: list[str] = []
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -35,6 +36,7 @@ from uploadstream.core.sizes import KIB, MIB
 from uploadstream.engine import uploads as uploads_module
 from uploadstream.engine.intake import Intake
 from uploadstream.engine.uploads import Uploaded
+from uploadstream.engine.watch import Incoming
 
 TEXT = b"0123456789"
 JAVASCRIPT = b"function hello() { return 'world'; }\n" * 100
@@ -69,7 +71,7 @@ async def a_stalled_body(engine: Engine, upload_id: str, *chunks: bytes) -> Asyn
         stalled.set()
         await asyncio.sleep(3600)
 
-    task = asyncio.create_task(engine.uploads.append(upload_id, ANN, pour))
+    task = asyncio.create_task(engine.uploads.append(upload_id, ANN, Incoming(pour)))
     await stalled.wait()
     yield task
     task.cancel()
@@ -172,7 +174,7 @@ async def test_an_upload_is_a_file_when_its_last_byte_is_there(engine: Engine, b
     upload_id = await created(engine, len(sent))
 
     parts = [sent[:1], sent[1:600], sent[600:700_000], sent[700_000:]]
-    seen = [await engine.uploads.append(upload_id, ANN, bring(part)) for part in parts]
+    seen = [await engine.uploads.append(upload_id, ANN, Incoming(bring(part))) for part in parts]
 
     assert [uploaded.session.offset for uploaded in seen] == [1, 600, 700_000, len(sent)]
     assert [uploaded.file is not None for uploaded in seen] == [False, False, False, True]
@@ -195,8 +197,8 @@ async def test_the_store_says_where_the_next_byte_belongs(engine: Engine) -> Non
         offsets.append(intake.offset)
         intake.feed(b"abc")
 
-    await engine.uploads.append(upload_id, ANN, pour)
-    await engine.uploads.append(upload_id, ANN, pour)
+    await engine.uploads.append(upload_id, ANN, Incoming(pour))
+    await engine.uploads.append(upload_id, ANN, Incoming(pour))
 
     assert offsets == [0, 3]
 
@@ -204,10 +206,10 @@ async def test_the_store_says_where_the_next_byte_belongs(engine: Engine) -> Non
 @pytest.mark.parametrize("at", [0, 2, 4, 10, 10**9])
 async def test_bytes_for_another_place_are_refused_and_change_nothing(engine: Engine, at: int) -> None:
     upload_id = await created(engine)
-    await engine.uploads.append(upload_id, ANN, body(b"abc"), at=0)
+    await engine.uploads.append(upload_id, ANN, Incoming(body(b"abc"), at=0))
 
     with pytest.raises(OffsetMismatch) as caught:
-        await engine.uploads.append(upload_id, ANN, never, at=at)
+        await engine.uploads.append(upload_id, ANN, Incoming(never, at=at))
 
     assert (caught.value.expected, caught.value.given) == (3, at)
     assert (await engine.uploads.status(upload_id, ANN)).session.offset == 3
@@ -218,32 +220,32 @@ async def test_more_bytes_than_declared_are_never_written(engine: Engine, bring:
     upload_id = await created(engine)
 
     with pytest.raises(LengthMismatch, match=r"^Received 11 bytes, declared 10$"):
-        await engine.uploads.append(upload_id, ANN, bring(b"abcde", b"fghijk"), at=0)
+        await engine.uploads.append(upload_id, ANN, Incoming(bring(b"abcde", b"fghijk"), at=0))
 
     uploaded = await engine.uploads.status(upload_id, ANN)
     assert uploaded.session.offset == 5
     assert uploaded.file is None
-    uploaded = await engine.uploads.append(upload_id, ANN, bring(b"fghij"), at=5)
+    uploaded = await engine.uploads.append(upload_id, ANN, Incoming(bring(b"fghij"), at=5))
     assert uploaded.file is not None
     assert await content(engine, uploaded.file) == b"abcdefghij"
 
 
 async def test_a_body_known_to_be_too_long_is_refused_before_its_first_byte(engine: Engine) -> None:
     upload_id = await created(engine)
-    await engine.uploads.append(upload_id, ANN, body(b"abc"), at=0, count=3)
+    await engine.uploads.append(upload_id, ANN, Incoming(body(b"abc"), at=0, count=3))
 
     with pytest.raises(LengthMismatch, match=r"^Received 11 bytes, declared 10$"):
-        await engine.uploads.append(upload_id, ANN, never, at=3, count=8)
+        await engine.uploads.append(upload_id, ANN, Incoming(never, at=3, count=8))
 
 
 async def test_a_cut_body_keeps_what_came(engine: Engine) -> None:
     upload_id = await created(engine)
 
     with pytest.raises(ConnectionResetError):
-        await engine.uploads.append(upload_id, ANN, body(b"abc", b"def", then=ConnectionResetError()))
+        await engine.uploads.append(upload_id, ANN, Incoming(body(b"abc", b"def", then=ConnectionResetError())))
 
     assert (await engine.uploads.status(upload_id, ANN)).session.offset == 6
-    uploaded = await engine.uploads.append(upload_id, ANN, body(b"ghij"), at=6)
+    uploaded = await engine.uploads.append(upload_id, ANN, Incoming(body(b"ghij"), at=6))
     assert uploaded.file is not None
     assert uploaded.file.crc32c == crc32c(b"abcdefghij")
 
@@ -251,10 +253,10 @@ async def test_a_cut_body_keeps_what_came(engine: Engine) -> None:
 async def test_a_body_cut_after_its_last_byte_is_completed_by_the_next_request(engine: Engine) -> None:
     upload_id = await created(engine)
     with pytest.raises(ConnectionResetError):
-        await engine.uploads.append(upload_id, ANN, body(TEXT, then=ConnectionResetError()))
+        await engine.uploads.append(upload_id, ANN, Incoming(body(TEXT, then=ConnectionResetError())))
     assert (await engine.uploads.status(upload_id, ANN)).file is None
 
-    uploaded = await engine.uploads.append(upload_id, ANN, body(), at=10)
+    uploaded = await engine.uploads.append(upload_id, ANN, Incoming(body(), at=10))
 
     assert uploaded.file is not None
     assert await content(engine, uploaded.file) == TEXT
@@ -263,11 +265,11 @@ async def test_a_body_cut_after_its_last_byte_is_completed_by_the_next_request(e
 async def test_bytes_of_unknown_number_for_a_full_upload_are_refused_and_it_is_completed(engine: Engine) -> None:
     upload_id = await created(engine)
     with pytest.raises(ConnectionResetError):
-        await engine.uploads.append(upload_id, ANN, body(TEXT, then=ConnectionResetError()))
+        await engine.uploads.append(upload_id, ANN, Incoming(body(TEXT, then=ConnectionResetError())))
 
     for _ in range(2):  # to an upload that a cut left full, and to one that is a file
         with pytest.raises(UploadClosed, match=rf"^Upload {upload_id} is complete and takes no more bytes$"):
-            await engine.uploads.append(upload_id, ANN, body(b"more"))
+            await engine.uploads.append(upload_id, ANN, Incoming(body(b"more")))
 
         uploaded = await engine.uploads.status(upload_id, ANN)
         assert uploaded.file is not None
@@ -283,7 +285,7 @@ async def test_a_silent_body_is_ended_and_keeps_what_came(world: World) -> None:
         await asyncio.sleep(3600)
 
     with pytest.raises(BodyTimeout):
-        await engine.uploads.append(upload_id, ANN, fall_silent)
+        await engine.uploads.append(upload_id, ANN, Incoming(fall_silent))
 
     assert (await engine.uploads.status(upload_id, ANN)).session.offset == 3
 
@@ -307,7 +309,72 @@ async def test_a_cancelled_request_keeps_what_came(engine: Engine) -> None:
         await asyncio.wait([task])
 
         assert task.cancelled()
-    uploaded = await engine.uploads.append(upload_id, ANN, body(b"defghij"), at=3)
+    uploaded = await engine.uploads.append(upload_id, ANN, Incoming(body(b"defghij"), at=3))
+    assert uploaded.file is not None
+
+
+# An upload whose sender says when it is complete
+
+
+async def told(engine: Engine, length: int | None) -> str:
+    uploaded = await engine.uploads.create(replace(declared(length), is_told=True), ANN)
+    assert uploaded.file is None
+    return uploaded.session.id
+
+
+@pytest.mark.parametrize("length", [10, None])
+async def test_the_last_of_several_requests_says_so(engine: Engine, length: int | None) -> None:
+    upload_id = await told(engine, length)
+    first = await engine.uploads.append(upload_id, ANN, Incoming(body(b"01234"), at=0, complete=False))
+    last = await engine.uploads.append(upload_id, ANN, Incoming(body(b"56789"), at=5, complete=True))
+
+    assert (first.session.offset, first.file) == (5, None)
+    assert last.file is not None
+    assert await content(engine, last.file) == TEXT
+
+
+async def test_a_length_that_is_reached_does_not_say_so(world: World) -> None:
+    engine = world.engine
+    upload_id = await told(engine, 10)
+    full = await engine.uploads.append(upload_id, ANN, Incoming(body(TEXT), complete=False))
+    again = await engine.uploads.append(upload_id, ANN, Incoming(body(), at=10, complete=False))
+    with pytest.raises(LengthMismatch, match=r"^Received 11 bytes, declared 10$"):
+        await engine.uploads.append(upload_id, ANN, Incoming(body(b"!"), at=10, complete=False))
+    await engine.sweeper.sweep()
+    found = await engine.uploads.status(upload_id, ANN)
+
+    assert (full.file, again.file, found.file) == (None, None, None)
+    assert found.session.offset == 10
+    uploaded = await world.start().uploads.append(upload_id, ANN, Incoming(body(), at=10, complete=True))
+    assert uploaded.file is not None
+
+
+async def test_an_empty_one_is_complete_when_that_is_said(engine: Engine) -> None:
+    upload_id = await told(engine, 0)
+
+    uploaded = await engine.uploads.append(upload_id, ANN, Incoming(body(), at=0, complete=True))
+
+    assert uploaded.file is not None
+    assert uploaded.file.size == 0
+
+
+async def test_what_is_said_to_be_complete_too_early_stays_open(engine: Engine) -> None:
+    upload_id = await told(engine, 10)
+    with pytest.raises(LengthMismatch, match=r"^Received 5 bytes, declared 10$"):
+        await engine.uploads.append(upload_id, ANN, Incoming(body(b"01234"), at=0, complete=True))
+
+    uploaded = await engine.uploads.append(upload_id, ANN, Incoming(body(b"56789"), at=5, complete=True))
+
+    assert uploaded.file is not None
+    assert uploaded.file.crc32c == crc32c(TEXT)
+
+
+async def test_a_request_that_does_not_know_of_that_completes_it_at_its_length(engine: Engine) -> None:
+    upload_id = await told(engine, 10)
+    await engine.uploads.append(upload_id, ANN, Incoming(body(TEXT), complete=False))
+
+    uploaded = await engine.uploads.append(upload_id, ANN, Incoming(body(), at=10))
+
     assert uploaded.file is not None
 
 
@@ -317,9 +384,9 @@ async def test_a_cancelled_request_keeps_what_came(engine: Engine) -> None:
 async def test_a_length_may_be_told_with_any_body(engine: Engine) -> None:
     upload_id = await created(engine, None)
 
-    first = await engine.uploads.append(upload_id, ANN, body(b"abc"), at=0)
-    second = await engine.uploads.append(upload_id, ANN, body(b"de"), at=3, length=10)
-    third = await engine.uploads.append(upload_id, ANN, body(b"fghij"), at=5)
+    first = await engine.uploads.append(upload_id, ANN, Incoming(body(b"abc"), at=0))
+    second = await engine.uploads.append(upload_id, ANN, Incoming(body(b"de"), at=3, length=10))
+    third = await engine.uploads.append(upload_id, ANN, Incoming(body(b"fghij"), at=5))
 
     assert [uploaded.session.length for uploaded in (first, second, third)] == [None, 10, 10]
     assert third.file is not None
@@ -328,9 +395,9 @@ async def test_a_length_may_be_told_with_any_body(engine: Engine) -> None:
 
 async def test_a_length_told_when_all_bytes_are_there_completes_the_upload(engine: Engine) -> None:
     upload_id = await created(engine, None)
-    await engine.uploads.append(upload_id, ANN, body(b"abc"), at=0)
+    await engine.uploads.append(upload_id, ANN, Incoming(body(b"abc"), at=0))
 
-    uploaded = await engine.uploads.append(upload_id, ANN, body(), at=3, length=3)
+    uploaded = await engine.uploads.append(upload_id, ANN, Incoming(body(), at=3, length=3))
 
     assert uploaded.file is not None
     assert await content(engine, uploaded.file) == b"abc"
@@ -338,23 +405,23 @@ async def test_a_length_told_when_all_bytes_are_there_completes_the_upload(engin
 
 async def test_a_length_once_told_is_remembered_and_never_changes(world: World) -> None:
     upload_id = await created(world.engine, None)
-    await world.engine.uploads.append(upload_id, ANN, body(b"abc"), at=0, length=10)
+    await world.engine.uploads.append(upload_id, ANN, Incoming(body(b"abc"), at=0, length=10))
 
     engine = world.start()
 
     assert (await engine.uploads.status(upload_id, ANN)).session.length == 10
-    await engine.uploads.append(upload_id, ANN, body(b"d"), at=3, length=10)
+    await engine.uploads.append(upload_id, ANN, Incoming(body(b"d"), at=3, length=10))
     with pytest.raises(BadField, match=r"^size: is 11 here, was 10 when the upload began$"):
-        await engine.uploads.append(upload_id, ANN, never, at=4, length=11)
+        await engine.uploads.append(upload_id, ANN, Incoming(never, at=4, length=11))
 
 
 @pytest.mark.parametrize(("length", "error"), [(2, LengthMismatch), (-1, BadField), (513 * MIB, TooLarge)])
 async def test_a_length_that_cannot_be_is_refused(engine: Engine, length: int, error: type[Refusal]) -> None:
     upload_id = await created(engine, None)
-    await engine.uploads.append(upload_id, ANN, body(b"abc"), at=0)
+    await engine.uploads.append(upload_id, ANN, Incoming(body(b"abc"), at=0))
 
     with pytest.raises(error):
-        await engine.uploads.append(upload_id, ANN, never, at=3, length=length)
+        await engine.uploads.append(upload_id, ANN, Incoming(never, at=3, length=length))
 
     assert (await engine.uploads.status(upload_id, ANN)).session.length is None
 
@@ -363,7 +430,7 @@ async def test_a_body_too_long_for_the_length_told_with_it_tells_no_length(engin
     upload_id = await created(engine, None)
 
     with pytest.raises(LengthMismatch):
-        await engine.uploads.append(upload_id, ANN, never, at=0, length=5, count=6)
+        await engine.uploads.append(upload_id, ANN, Incoming(never, at=0, length=5, count=6))
 
     assert (await engine.uploads.status(upload_id, ANN)).session.length is None
 
@@ -373,7 +440,7 @@ async def test_without_a_length_the_limit_is_the_limit(world: World) -> None:
     upload_id = await created(engine, None)
 
     with pytest.raises(TooLarge) as caught:
-        await engine.uploads.append(upload_id, ANN, body(bytes(1000), b"x"))
+        await engine.uploads.append(upload_id, ANN, Incoming(body(bytes(1000), b"x")))
 
     assert (caught.value.size, caught.value.limit) == (1001, 1000)
     assert (await engine.uploads.status(upload_id, ANN)).session.offset == 1000
@@ -384,24 +451,24 @@ async def test_without_a_length_the_limit_is_the_limit(world: World) -> None:
 
 async def test_a_sender_that_missed_the_answer_may_ask_again(engine: Engine) -> None:
     upload_id = await created(engine)
-    done = await engine.uploads.append(upload_id, ANN, body(TEXT))
+    done = await engine.uploads.append(upload_id, ANN, Incoming(body(TEXT)))
 
-    assert await engine.uploads.append(upload_id, ANN, body(), at=10) == done
-    assert await engine.uploads.append(upload_id, ANN, body(), at=10, length=10) == done
-    assert await engine.uploads.append(upload_id, ANN, body()) == done
+    assert await engine.uploads.append(upload_id, ANN, Incoming(body(), at=10)) == done
+    assert await engine.uploads.append(upload_id, ANN, Incoming(body(), at=10, length=10)) == done
+    assert await engine.uploads.append(upload_id, ANN, Incoming(body())) == done
     assert await engine.uploads.status(upload_id, ANN) == done
 
 
 async def test_a_finished_upload_takes_no_more_bytes(engine: Engine) -> None:
     upload_id = await created(engine)
-    done = await engine.uploads.append(upload_id, ANN, body(TEXT))
+    done = await engine.uploads.append(upload_id, ANN, Incoming(body(TEXT)))
 
     with pytest.raises(OffsetMismatch) as caught:
-        await engine.uploads.append(upload_id, ANN, never, at=4)
+        await engine.uploads.append(upload_id, ANN, Incoming(never, at=4))
     with pytest.raises(BadField):
-        await engine.uploads.append(upload_id, ANN, never, at=10, length=11)
+        await engine.uploads.append(upload_id, ANN, Incoming(never, at=10, length=11))
     with pytest.raises(UploadClosed):
-        await engine.uploads.append(upload_id, ANN, never, at=10, count=1)
+        await engine.uploads.append(upload_id, ANN, Incoming(never, at=10, count=1))
 
     assert (caught.value.expected, caught.value.given) == (10, 4)
     assert done.file is not None
@@ -419,7 +486,7 @@ async def test_content_of_another_type_than_declared_ends_the_upload(
     pieces = [JAVASCRIPT[at : at + 100] for at in range(0, 3600, 100)]
 
     with pytest.raises(TypeMismatch, match=r"^Declared image/png, content is text/plain$"):
-        await engine.uploads.append(upload_id, ANN, bring(*pieces))
+        await engine.uploads.append(upload_id, ANN, Incoming(bring(*pieces)))
 
     assert await blob_keys(world) == set()
     with pytest.raises(Gone) as caught:
@@ -431,18 +498,18 @@ async def test_content_of_another_type_than_declared_ends_the_upload(
 
 async def test_the_type_is_seen_however_the_first_bytes_are_spread_over_requests(engine: Engine) -> None:
     upload_id = (await engine.uploads.create(declared(3600, content_type="image/png"), ANN)).session.id
-    await engine.uploads.append(upload_id, ANN, body(JAVASCRIPT[:300]))
-    await engine.uploads.append(upload_id, ANN, body(JAVASCRIPT[300:511]))
+    await engine.uploads.append(upload_id, ANN, Incoming(body(JAVASCRIPT[:300])))
+    await engine.uploads.append(upload_id, ANN, Incoming(body(JAVASCRIPT[300:511])))
 
     with pytest.raises(TypeMismatch):
-        await engine.uploads.append(upload_id, ANN, body(JAVASCRIPT[511:512]))
+        await engine.uploads.append(upload_id, ANN, Incoming(body(JAVASCRIPT[511:512])))
 
 
 async def test_a_short_file_of_another_type_than_declared_is_refused_at_its_end(engine: Engine, world: World) -> None:
     upload_id = (await engine.uploads.create(declared(10, content_type="image/png"), ANN)).session.id
 
     with pytest.raises(TypeMismatch):
-        await engine.uploads.append(upload_id, ANN, body(TEXT))
+        await engine.uploads.append(upload_id, ANN, Incoming(body(TEXT)))
 
     assert await blob_keys(world) == set()
     assert (await engine.files.list(ANN)).rows == []
@@ -453,7 +520,7 @@ async def test_a_type_that_is_not_taken_here_ends_the_upload(world: World) -> No
     upload_id = await created(engine)
 
     with pytest.raises(TypeNotAllowed, match=r"^Type text/plain is not allowed; allowed: image/\*, video/\*$"):
-        await engine.uploads.append(upload_id, ANN, body(TEXT))
+        await engine.uploads.append(upload_id, ANN, Incoming(body(TEXT)))
 
     assert await blob_keys(world) == set()
 
@@ -463,7 +530,7 @@ async def test_a_type_that_only_its_name_tells_is_taken_where_its_name_is_allowe
     engine = world.start(limits=Limits(allowed_types=(csv,)))
     upload_id = (await engine.uploads.create(declared(10, content_type=csv), ANN)).session.id
 
-    uploaded = await engine.uploads.append(upload_id, ANN, body(b"a,b\n1,2\n3,"))
+    uploaded = await engine.uploads.append(upload_id, ANN, Incoming(body(b"a,b\n1,2\n3,")))
 
     assert uploaded.file is not None
     assert uploaded.file.content_type == csv
@@ -477,7 +544,7 @@ async def test_a_newer_request_takes_over_and_loses_nothing(engine: Engine) -> N
 
     async with a_stalled_body(engine, upload_id, b"abc", b"def") as older:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            newer = await engine.uploads.append(upload_id, ANN, body(b"ghij"), at=6)
+            newer = await engine.uploads.append(upload_id, ANN, Incoming(body(b"ghij"), at=6))
 
         await asyncio.wait([older])
         assert isinstance(older.exception(), TakenOver)
@@ -493,7 +560,7 @@ async def test_of_many_requests_at_once_the_bytes_of_all_that_fit_are_kept(engin
         await asyncio.sleep(0)
 
     results = await asyncio.gather(
-        *(engine.uploads.append(upload_id, ANN, one_byte) for _ in range(10)), return_exceptions=True
+        *(engine.uploads.append(upload_id, ANN, Incoming(one_byte)) for _ in range(10)), return_exceptions=True
     )
 
     done = [result for result in results if isinstance(result, Uploaded)]
@@ -514,12 +581,12 @@ async def test_a_request_that_cannot_be_taken_over_makes_the_newer_one_busy(
     monkeypatch.setattr(uploads_module, "PATIENCE_SECONDS", 0.1)
 
     async with engine.ports.leases.hold(upload_id, let_go=lambda: None):
-        for act in (engine.uploads.append(upload_id, ANN, never), engine.uploads.abort(upload_id, ANN)):
+        for act in (engine.uploads.append(upload_id, ANN, Incoming(never)), engine.uploads.abort(upload_id, ANN)):
             with pytest.raises(Busy) as caught:
                 await act
             assert caught.value.upload_id == upload_id
 
-    assert (await engine.uploads.append(upload_id, ANN, body(TEXT))).file is not None
+    assert (await engine.uploads.append(upload_id, ANN, Incoming(body(TEXT)))).file is not None
 
 
 async def test_who_may_not_see_an_upload_takes_nothing_over(engine: Engine) -> None:
@@ -527,7 +594,7 @@ async def test_who_may_not_see_an_upload_takes_nothing_over(engine: Engine) -> N
 
     async with a_stalled_body(engine, upload_id, b"abc") as older:
         for act in (
-            engine.uploads.append(upload_id, BOB, never),
+            engine.uploads.append(upload_id, BOB, Incoming(never)),
             engine.uploads.abort(upload_id, BOB),
             engine.uploads.status(upload_id, BOB),
         ):
@@ -555,7 +622,7 @@ async def test_looking_at_an_upload_takes_nothing_over(engine: Engine) -> None:
 
 async def test_an_aborted_upload_leaves_nothing_but_its_trail(engine: Engine, world: World) -> None:
     upload_id = await created(engine)
-    await engine.uploads.append(upload_id, ANN, body(b"abc"))
+    await engine.uploads.append(upload_id, ANN, Incoming(body(b"abc")))
 
     await engine.uploads.abort(upload_id, ANN)
 
@@ -563,7 +630,7 @@ async def test_an_aborted_upload_leaves_nothing_but_its_trail(engine: Engine, wo
     assert (await engine.uploads.list(ANN)).rows == []
     for act in (
         engine.uploads.status(upload_id, ANN),
-        engine.uploads.append(upload_id, ANN, never, at=3),
+        engine.uploads.append(upload_id, ANN, Incoming(never, at=3)),
         engine.uploads.abort(upload_id, ANN),
         engine.downloads.open_or_follow(upload_id, ANN),
     ):
@@ -586,7 +653,7 @@ async def test_aborting_ends_who_is_writing(engine: Engine, world: World) -> Non
 
 async def test_aborting_a_finished_upload_puts_its_file_in_the_trash(engine: Engine) -> None:
     upload_id = await created(engine)
-    await engine.uploads.append(upload_id, ANN, body(TEXT))
+    await engine.uploads.append(upload_id, ANN, Incoming(body(TEXT)))
 
     await engine.uploads.abort(upload_id, ANN)
 
@@ -603,7 +670,7 @@ async def test_aborting_a_finished_upload_puts_its_file_in_the_trash(engine: Eng
 async def test_what_is_no_upload_is_not_found(engine: Engine, upload_id: str) -> None:
     for act in (
         engine.uploads.status(upload_id, ANN),
-        engine.uploads.append(upload_id, ANN, never),
+        engine.uploads.append(upload_id, ANN, Incoming(never)),
         engine.uploads.abort(upload_id, ANN),
     ):
         with pytest.raises(NotFound) as caught:
@@ -615,7 +682,7 @@ async def test_what_is_no_upload_is_not_found(engine: Engine, upload_id: str) ->
 async def test_who_names_nobody_continues_any_upload_by_its_id(engine: Engine) -> None:
     upload_id = await created(engine)
 
-    uploaded = await engine.uploads.append(upload_id, Caller(), body(TEXT))
+    uploaded = await engine.uploads.append(upload_id, Caller(), Incoming(body(TEXT)))
 
     assert uploaded.file is not None
     assert uploaded.file.user_id == "ann"
@@ -626,10 +693,10 @@ async def test_open_uploads_are_listed_newest_first_a_page_at_a_time(engine: Eng
     for number in range(7):
         world.clock.ahead = timedelta(seconds=number)
         ids.append(await created(engine))
-        await engine.uploads.append(ids[-1], ANN, body(b"x" * number))
+        await engine.uploads.append(ids[-1], ANN, Incoming(body(b"x" * number)))
     await created(engine, caller=BOB)
     await engine.uploads.abort(ids.pop(3), ANN)
-    await engine.uploads.append(ids.pop(3), ANN, body(b"x" * 6))
+    await engine.uploads.append(ids.pop(3), ANN, Incoming(body(b"x" * 6)))
 
     seen: list[Session] = []
     token = ""
@@ -658,7 +725,7 @@ async def test_an_upload_lives_as_long_as_somebody_comes_back_to_it(engine: Engi
     assert engine.uploads.expires_at(first) == first.created_at + ttl
 
     await asyncio.sleep(0.05)
-    touched = (await engine.uploads.append(upload_id, ANN, body(b"abc"))).session
+    touched = (await engine.uploads.append(upload_id, ANN, Incoming(body(b"abc")))).session
 
     assert engine.uploads.expires_at(touched) > first.created_at + ttl
     seen = (await engine.uploads.status(upload_id, ANN)).session
@@ -672,13 +739,13 @@ async def test_an_upload_lives_as_long_as_somebody_comes_back_to_it(engine: Engi
 async def test_a_new_process_goes_on_where_the_store_is(world: World, noted: bool) -> None:
     sent = bytes(range(256)) * 1000
     upload_id = await created(world.engine, len(sent))
-    await world.engine.uploads.append(upload_id, ANN, body(sent[:100_000]))
+    await world.engine.uploads.append(upload_id, ANN, Incoming(body(sent[:100_000])))
     if not noted:
         await world.blobs.drop_note(upload_id)
 
     engine = world.start()
     found = await engine.uploads.status(upload_id, ANN)
-    uploaded = await engine.uploads.append(upload_id, ANN, body(sent[100_000:]), at=100_000)
+    uploaded = await engine.uploads.append(upload_id, ANN, Incoming(body(sent[100_000:]), at=100_000))
 
     assert found.session.offset == 100_000
     assert uploaded.file is not None
@@ -692,7 +759,7 @@ async def test_a_crash_between_the_last_byte_and_the_catalog_is_mended_by_the_ne
 
     engine = world.start()
     before = await engine.uploads.status(upload_id, ANN)
-    uploaded = await engine.uploads.append(upload_id, ANN, body(), at=10)
+    uploaded = await engine.uploads.append(upload_id, ANN, Incoming(body(), at=10))
 
     assert (before.session.offset, before.file) == (10, None)
     assert uploaded.file is not None
@@ -705,7 +772,7 @@ async def test_a_full_upload_of_another_type_than_declared_is_refused_after_a_cr
     await store_bytes(world.blobs, upload_id, TEXT, complete=True)
 
     with pytest.raises(TypeMismatch):
-        await world.start().uploads.append(upload_id, ANN, never, at=10)
+        await world.start().uploads.append(upload_id, ANN, Incoming(never, at=10))
 
     assert await blob_keys(world) == set()
 

@@ -31,6 +31,7 @@ from uploadstream.core.errors import (
 )
 from uploadstream.core.session import Limits, State
 from uploadstream.engine.intake import Intake
+from uploadstream.engine.watch import Incoming
 
 Result = TypeVar("Result")
 SIZE_MAX = 3000
@@ -151,7 +152,7 @@ class UploadModel(RuleBasedStateMachine):
         was_full = upload.is_full
         error: BaseException | None = None
         try:
-            uploaded = await self.world.engine.uploads.append(upload.id, ANN, pour, at=len(upload.stored))
+            uploaded = await self.world.engine.uploads.append(upload.id, ANN, Incoming(pour, at=len(upload.stored)))
         except (Refusal, Cut) as raised:
             error = raised
         if upload.end:
@@ -212,7 +213,7 @@ class UploadModel(RuleBasedStateMachine):
         if at == size or upload.end:
             return
         with pytest.raises(OffsetMismatch) as caught:
-            await self.world.engine.uploads.append(upload.id, ANN, body(b"x"), at=at)
+            await self.world.engine.uploads.append(upload.id, ANN, Incoming(body(b"x"), at=at))
         assert (caught.value.expected, caught.value.given) == (size, at)
 
     @rule(upload=uploads, first=st.binary(min_size=1, max_size=300), second=st.binary(min_size=1, max_size=300))
@@ -230,12 +231,12 @@ class UploadModel(RuleBasedStateMachine):
             stalled.set()
             await asyncio.sleep(3600)
 
-        older = asyncio.create_task(self.world.engine.uploads.append(upload.id, ANN, stall))
+        older = asyncio.create_task(self.world.engine.uploads.append(upload.id, ANN, Incoming(stall)))
         await stalled.wait()
         upload.stored += first
         if upload.is_full:
             second = b""
-        newer = await self.world.engine.uploads.append(upload.id, ANN, body(second), at=len(upload.stored))
+        newer = await self.world.engine.uploads.append(upload.id, ANN, Incoming(body(second), at=len(upload.stored)))
         await asyncio.wait([older])
         assert isinstance(older.exception(), TakenOver)
         upload.stored += second
@@ -252,7 +253,7 @@ class UploadModel(RuleBasedStateMachine):
         may = upload.length in {None, length} and len(upload.stored) <= length <= SIZE_MAX
         size = len(upload.stored)
         try:
-            await self.world.engine.uploads.append(upload.id, ANN, body(), at=size, length=length)
+            await self.world.engine.uploads.append(upload.id, ANN, Incoming(body(), at=size, length=length))
         except Refusal:
             assert not may
             return
@@ -282,7 +283,7 @@ class UploadModel(RuleBasedStateMachine):
     def a_stranger_gets_nowhere(self, upload: Upload) -> None:
         async def try_everything() -> None:
             uploads = self.world.engine.uploads
-            for act in (uploads.status(upload.id, BOB), uploads.append(upload.id, BOB, body(b"x"))):
+            for act in (uploads.status(upload.id, BOB), uploads.append(upload.id, BOB, Incoming(body(b"x")))):
                 with pytest.raises(NotFound) as caught:
                     await act
                 assert type(caught.value) is NotFound

@@ -20,6 +20,7 @@ from uploadstream.core.errors import CatalogUnavailable
 from uploadstream.core.files import Action, Audit, File, ProcessingStatus
 from uploadstream.core.session import Declared, Session
 from uploadstream.core.stats import DeletionStats
+from uploadstream.engine.watch import Incoming
 from uploadstream.protocols.rest import (
     PIECE_SIZE,
     Rest,
@@ -176,7 +177,7 @@ async def test_the_trail_of_a_file_is_told(client: httpx.AsyncClient, file: File
 
 async def test_open_uploads_are_listed(client: httpx.AsyncClient, world: World) -> None:
     session = (await world.engine.uploads.create(declared(10), ANN)).session
-    await world.engine.uploads.append(session.id, ANN, body(b"abc"))
+    await world.engine.uploads.append(session.id, ANN, Incoming(body(b"abc")))
 
     page = (await client.get("/api/v1/uploads", headers=AS_ANN)).json()
 

@@ -104,13 +104,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What the sender says of a file before its bytes. `length` None: told later. `metadata`: kept word for word."""
+    """What the sender says of a file before its bytes. `length` None: told later. `metadata`: kept word for word.
+
+    `is_told`: the sender is going to say when the upload is complete; that its length is reached does not say so.
+    """
 
     user_id: str
     filename: str
     content_type: str = ""
     length: int | None = None
     metadata: str = ""
+    is_told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,15 @@ class Session:
     def is_full(self) -> bool:
         """Every declared byte is there."""
         return self.offset == self.length
+
+    @property
+    def is_left_full(self) -> bool:
+        """It is open and would be complete, had its last request not been cut short."""
+        return self.state is State.OPEN and self.is_full and not self.declared.is_told
+
+    def is_completed_by(self, *, complete: bool | None) -> bool:
+        """Whether a request that ends here completes the upload. `complete`: what it says of that, None: nothing."""
+        return self.is_full if complete is None else complete
 
     def expires_at(self, ttl: timedelta) -> datetime:
         """When the upload ends if nobody comes back to it."""

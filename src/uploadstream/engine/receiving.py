@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from uploadstream.core.access import Caller
@@ -18,7 +19,7 @@ from uploadstream.core.session import Aborted, Declared, End, Limits, Published,
 from uploadstream.engine.buffers import Buffers
 from uploadstream.engine.intake import Intake, Received, Terms
 from uploadstream.engine.sums import NoteKeeper, crc_so_far, write_note
-from uploadstream.engine.watch import Pour, Pouring, Watch
+from uploadstream.engine.watch import Incoming, Pour, Pouring, Watch
 from uploadstream.ports import Bytes, Ports, Sink
 
 Result = TypeVar("Result")
@@ -46,7 +47,7 @@ class Receiver:
         return Received(session.offset, await crc_so_far(self._blobs, session.id, session.offset), head)
 
     async def receive(
-        self, session: Session, before: Received, pouring: Pouring, pour: Pour, *, whole: bool = False
+        self, session: Session, before: Received, pouring: Pouring, incoming: Incoming, *, whole: bool = False
     ) -> Received:
         """Pour one body behind what is there. Whatever ends it early, the store has the bytes that came.
 
@@ -58,9 +59,9 @@ class Receiver:
         notes = None if whole else NoteKeeper(self._blobs, session.id, intake)
         complete = False
         try:
-            await self._watch.run(pouring, pour, intake)
+            await self._watch.run(pouring, incoming.pour, intake)
             await intake.close()
-            complete = whole or intake.offset == session.length
+            complete = replace(session, offset=intake.offset).is_completed_by(complete=incoming.complete)
         finally:
             await uncancelled(self._settle(session.id, intake, sink, notes, complete=complete))
         return Received(intake.offset, intake.crc, intake.head)

@@ -30,7 +30,7 @@ from uploadstream.core.session import (
 from uploadstream.engine.files import Files
 from uploadstream.engine.intake import Received
 from uploadstream.engine.receiving import Receiver
-from uploadstream.engine.watch import Pour, Pouring
+from uploadstream.engine.watch import Incoming, Pour, Pouring
 from uploadstream.ports import Ports
 
 # How long a request waits for the one before it on the same upload to let go.
@@ -64,7 +64,7 @@ class Uploads:
         """
         session = await self._begin(declared, caller)
         session.check_append(at=0, count=count)
-        if session.is_full:
+        if session.is_left_full:
             return await self._publish(session, caller, Received.nothing())
         audit = audit_of(session.id, Action.CREATE, caller, at=session.created_at)
         await self._catalog.create_upload(session, audit)
@@ -81,47 +81,38 @@ class Uploads:
             session.check_open()
         return Uploaded(await self._as_stored(session))
 
-    async def append(
-        self,
-        upload_id: str,
-        caller: Caller,
-        pour: Pour,
-        *,
-        at: int | None = None,
-        length: int | None = None,
-        count: int | None = None,
-    ) -> Uploaded:
-        """Receive a body at `at` (None: wherever the upload ends), and complete the upload when it is full.
+    async def append(self, upload_id: str, caller: Caller, incoming: Incoming) -> Uploaded:
+        """Receive a body, and complete the upload if that was the last of it.
 
-        `length` declares the upload's length, or must agree with it. `count`: how many bytes will come, if that is
-        known. An older request on the same upload is ended first. Whatever ends the body early, the bytes that came
-        are kept. OffsetMismatch, BadInput, UploadClosed, Busy, TakenOver, BodyTimeout, NotFound, Gone; and whatever
-        `pour` raises.
+        A length declares the upload's, or must agree with it; the offset, if none is said, is where the upload ends.
+        An older request on the same upload is ended first. Whatever ends the body early, the bytes that came are kept.
+        OffsetMismatch, BadInput, UploadClosed, Busy, TakenOver, BodyTimeout, NotFound, Gone; and whatever the pouring
+        raises.
         """
         pouring = Pouring()
         async with self._held(upload_id, caller, pouring):
             found = await self.status(upload_id, caller)
             session = found.session
             if found.file is not None:
-                _check_again(session, at=at, length=length, count=count or 0)
+                _check_again(session, incoming)
             else:
-                session.check_append(at=session.offset if at is None else at)
-                session = await self._declare(session, length, count=count or 0)
+                session.check_append(at=session.offset if incoming.at is None else incoming.at)
+                session = await self._declare(session, incoming.length, count=incoming.count or 0)
                 try:
-                    if not session.is_full:
-                        return await self._receive(session, caller, pouring, pour)
+                    if not session.is_full or incoming.complete is False:
+                        return await self._receive(session, caller, pouring, incoming)
                     found = await self._complete_stored(session, caller)
                 except ContentRefused as error:
                     await self._receiver.end(session, caller, End.REFUSED, why=str(error))
                     raise
-            if count is None:
-                await self._receiver.receive_nothing(found.session, pouring, pour)
+            if incoming.count is None:
+                await self._receiver.receive_nothing(found.session, pouring, incoming.pour)
             return found
 
-    async def _receive(self, session: Session, caller: Caller, pouring: Pouring, pour: Pour) -> Uploaded:
-        received = await self._receiver.receive(session, await self._receiver.sums(session), pouring, pour)
+    async def _receive(self, session: Session, caller: Caller, pouring: Pouring, incoming: Incoming) -> Uploaded:
+        received = await self._receiver.receive(session, await self._receiver.sums(session), pouring, incoming)
         session = replace(session, offset=received.size, touched_at=self._clock.now())
-        if not session.is_full:
+        if not session.is_completed_by(complete=incoming.complete):
             return Uploaded(session)
         return await self._publish(session, caller, received)
 
@@ -141,7 +132,8 @@ class Uploads:
         pouring = Pouring()
         async with self._held(session.id, caller, pouring):
             try:
-                received = await self._receiver.receive(session, Received.nothing(), pouring, pour, whole=True)
+                incoming = Incoming(pour, complete=True)
+                received = await self._receiver.receive(session, Received.nothing(), pouring, incoming, whole=True)
                 if declared.length not in {None, received.size}:
                     raise LengthMismatch(received=received.size, declared=declared.length or 0)
                 session = replace(session, offset=received.size)
@@ -169,7 +161,7 @@ class Uploads:
             if known is None or known.state is not State.OPEN:
                 return None
             session = await self._as_stored(known)
-            if session.is_full:
+            if session.is_left_full:
                 try:
                     await self._complete_stored(session, caller)
                 except ContentRefused as error:
@@ -260,10 +252,10 @@ def _complete(file: File, limits: Limits) -> Session:
     )
 
 
-def _check_again(session: Session, *, at: int | None, length: int | None, count: int) -> None:
+def _check_again(session: Session, incoming: Incoming) -> None:
     """Raise unless a request says once more what made its upload complete: its sender may have missed the answer."""
-    session.check_agrees(length=length)
-    if at not in {None, session.offset}:
-        raise OffsetMismatch(expected=session.offset, given=at or 0)
-    if count:
+    session.check_agrees(length=incoming.length)
+    if incoming.at not in {None, session.offset}:
+        raise OffsetMismatch(expected=session.offset, given=incoming.at or 0)
+    if incoming.count:
         session.check_open()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 from uploadstream.core.errors import BodyTimeout, Refusal
@@ -16,6 +17,21 @@ from uploadstream.engine.intake import Intake
 LOOK_SECONDS: Final = 0.1
 
 Pour = Callable[[Intake], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A body and what its request says of it; None: nothing.
+
+    `at`: where its first byte belongs. `length`: that of the whole upload. `count`: how many bytes will come.
+    `complete`: whether these are the last; if nothing is said, the upload is complete when its length is reached.
+    """
+
+    pour: Pour
+    at: int | None = None
+    length: int | None = None
+    count: int | None = None
+    complete: bool | None = None
 
 
 class Pouring:

@@ -22,6 +22,7 @@ from uploadstream.core.errors import BadBodyType, BadField, ChecksumMismatch, Le
 from uploadstream.core.session import Declared, Session, State
 from uploadstream.engine.intake import Intake
 from uploadstream.engine.uploads import Uploaded, Uploads
+from uploadstream.engine.watch import Incoming
 from uploadstream.http.fields import check_single, essence, http_date, read_count, read_text, shown
 from uploadstream.http.pour import ClientGone, pour_body
 from uploadstream.http.problems import STATUS, fields_of, status_of
@@ -213,7 +214,7 @@ class Tus:
         caller = caller_of(request, creation.declared.user_id)
         uploaded = await self._uploads.create(creation.declared, caller, count=creation.count)
         if creation.has_body:
-            uploaded = await self._uploads.append(uploaded.session.id, caller, into(request), at=0)
+            uploaded = await self._uploads.append(uploaded.session.id, caller, Incoming(into(request), at=0))
         fields = {"Location": f"{self._path}/{uploaded.session.id}", **self._offset(uploaded)}
         return Response(status_code=HTTPStatus.CREATED, headers=fields)
 
@@ -226,14 +227,8 @@ class Tus:
     async def patch(self, request: Request) -> Response:
         """Append bytes (T9, T10)."""
         patch = read_patch(request.headers)
-        uploaded = await self._uploads.append(
-            request.path_params["id"],
-            caller_of(request),
-            into(request),
-            at=patch.offset,
-            length=patch.length,
-            count=patch.count,
-        )
+        incoming = Incoming(into(request), at=patch.offset, length=patch.length, count=patch.count)
+        uploaded = await self._uploads.append(request.path_params["id"], caller_of(request), incoming)
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=self._offset(uploaded))
 
     async def delete(self, request: Request) -> Response:

@@ -102,6 +102,7 @@ def session_values(session: Session) -> Values:
         "protocol": session.protocol,
         "created_at": session.created_at,
         "touched_at": session.touched_at,
+        "is_told": declared.is_told,
     }
 
 
@@ -109,7 +110,7 @@ def session_of(row: Any) -> Session:
     """The upload of a row, open or ended; the store knows its offset."""
     return Session(
         id=row.id,
-        declared=Declared(row.user_id, row.filename, row.content_type, row.length, row.metadata),
+        declared=Declared(row.user_id, row.filename, row.content_type, row.length, row.metadata, row.is_told),
         size_max=row.size_max,
         protocol=row.protocol,
         created_at=row.created_at,

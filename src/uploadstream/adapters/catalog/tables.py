@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ColumnElement,
     ForeignKey,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     literal_column,
 )
 
@@ -50,6 +52,7 @@ UPLOADS: Final = Table(
     Column("touched_at", Instant, nullable=False),
     Column("ended_how", Chosen(End)),
     Column("ended_at", Instant),
+    Column("is_told", Boolean, nullable=False, server_default=false()),
 )
 
 # The columns are named after, and in the order of, the fields of core.files.File.

@@ -15,7 +15,7 @@ from uploadstream.core.sizes import KIB
 from uploadstream.engine.downloads import Downloads
 from uploadstream.engine.files import Files
 from uploadstream.engine.uploads import Uploaded, Uploads
-from uploadstream.engine.watch import Pour
+from uploadstream.engine.watch import Incoming, Pour
 from uploadstream.proto.fileservice.v1 import file_service_pb2 as pb
 from uploadstream.protocols.grpc_files import messages
 from uploadstream.protocols.grpc_files.wire import write_chunk
@@ -47,9 +47,8 @@ class FileService:
         if metadata.filename or metadata.content_type:
             found = await self._uploads.status(metadata.upload_id, caller)
             found.session.check_agrees(filename=metadata.filename, content_type=metadata.content_type, length=length)
-        return messages.write_uploaded(
-            await self._uploads.append(metadata.upload_id, caller, pour, at=at, length=length)
-        )
+        incoming = Incoming(pour, at=at, length=length)
+        return messages.write_uploaded(await self._uploads.append(metadata.upload_id, caller, incoming))
 
     async def download_file(self, request: pb.DownloadFileRequest, peer: str) -> AsyncGenerator[bytes, None]:
         """The messages of a download: info, then chunks."""
