@@ -23,6 +23,7 @@ from tests.contracts.catalog import NOON, a_file, a_session, created, of, publis
 from uploadstream.adapters.catalog import queries, sqlite, writes
 from uploadstream.adapters.catalog.catalog import SqliteCatalog
 from uploadstream.adapters.catalog.commits import Write
+from uploadstream.adapters.catalog.schema import HEAD
 from uploadstream.adapters.catalog.writes import Act
 from uploadstream.core.errors import CatalogUnavailable
 from uploadstream.core.files import Action, Audit, File
@@ -470,7 +471,7 @@ async def test_a_look_says_what_a_catalog_is_and_leaves_its_folder_as_it_was(pat
 
     after = sqlite.look(path)
 
-    assert beside == after == sqlite.Seen("0001", "the-store")
+    assert beside == after == sqlite.Seen(HEAD, "the-store")
     assert {each.name: each.stat().st_mtime_ns for each in path.parent.iterdir()} == before
 
 
