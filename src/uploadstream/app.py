@@ -35,11 +35,12 @@ from uploadstream.engine.verify import Verdict, verify
 from uploadstream.engine.watch import Watch
 from uploadstream.observability.logs import configure
 from uploadstream.ports import Ports
+from uploadstream.protocols.content import OPENAPI, Content
 from uploadstream.protocols.grpc_files.errors import status_of as grpc_status_of
 from uploadstream.protocols.grpc_files.grpcio import GrpcioFileService
 from uploadstream.protocols.grpc_files.service import FileService
 from uploadstream.protocols.health import Health
-from uploadstream.protocols.rest import Rest
+from uploadstream.protocols.rest.endpoints import Rest
 from uploadstream.protocols.tus import Tus
 from uploadstream.servers.certificates import BadCertificate, check_certificate
 from uploadstream.servers.grpc import GrpcServer, Socket, Tls
@@ -112,11 +113,12 @@ def http_app(running: Service, *, is_draining: Callable[[], bool]) -> Starlette:
     """Every HTTP protocol in one ASGI application."""
     parts = {"catalog": running.ports.catalog.check, "storage": running.ports.blobs.check}
     checks = {name: SharedCheck(check) for name, check in parts.items()}
-    rest = Rest(running.files, running.uploads, running.downloads)
+    rest = Rest(running.files, running.uploads)
     routes = [
         *Health(checks, is_draining).routes(),
         *Tus(running.uploads).routes(),
-        Mount("/", rest.app(title="UploadStream", version=version("uploadstream"))),
+        *Content(running.downloads).routes(),
+        Mount("/", rest.app(title="UploadStream", version=version("uploadstream"), beside=OPENAPI)),
     ]
     return Starlette(routes=routes)
 

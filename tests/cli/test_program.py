@@ -12,7 +12,7 @@ import pytest
 from tests.cli.running import COMMAND, CommandLine
 from uploadstream.cli.program import COMMANDS
 from uploadstream.client.values import AuditEntry, DeletionStats, FileInfo, UploadInfo
-from uploadstream.protocols.rest import AuditOut, DeletionStatsOut, FileOut, UploadOut
+from uploadstream.protocols.rest.spellings import AuditOut, DeletionStatsOut, FileOut, UploadOut
 
 NOBODY = "grpc://127.0.0.1:1"
 

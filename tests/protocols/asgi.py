@@ -54,3 +54,13 @@ async def cut_request(
 
 async def at_once() -> None:
     """Nothing happens before the connection is lost."""
+
+
+def assert_problem(answer: httpx.Response, status: int, kind: str) -> None:
+    """It is a refusal of this kind, as problem details."""
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    problem = answer.json()
+    assert (problem["type"], problem["status"]) == (f"urn:uploadstream:{kind}", status)
+    assert problem["title"]
+    assert problem["detail"]

@@ -1,8 +1,7 @@
 """The REST API on a real engine in memory."""
 
-import json
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 
 import httpx
@@ -15,31 +14,16 @@ from starlette.requests import Request
 from starlette.routing import Mount
 
 from tests.engine.world import ANN, World, body, declared, memory_world
-from tests.protocols.asgi import client_of
+from tests.protocols.asgi import assert_problem, client_of
 from uploadstream.core.errors import CatalogUnavailable
-from uploadstream.core.files import Action, Audit, File, ProcessingStatus
-from uploadstream.core.session import Declared, Session
-from uploadstream.core.stats import DeletionStats
+from uploadstream.core.files import File
 from uploadstream.engine.watch import Incoming
-from uploadstream.protocols.rest import (
-    PIECE_SIZE,
-    Rest,
-    misunderstood,
-    refused,
-    unserved,
-    write_audit,
-    write_content,
-    write_file,
-    write_stats,
-    write_upload,
-)
+from uploadstream.protocols.rest.endpoints import Rest, misunderstood, refused, unserved
 
 SENT = bytes(range(256)) * 4
 UNKNOWN = "5f0c1a2b-0000-4000-8000-00000000000a"
 AS_ANN = {"X-User-Id": "ann"}
 AS_BOB = {"X-User-Id": "bob"}
-NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
-FILE = File(UNKNOWN, "ann", "a.txt", 3, "text/csv", "text/plain", 0x1A2B, NOON, "tus", "", "ab" * 32, NOON)
 
 
 @pytest.fixture
@@ -50,7 +34,7 @@ async def world() -> World:
 @pytest.fixture
 async def app(world: World) -> FastAPI:
     engine = world.engine
-    return Rest(engine.files, engine.uploads, engine.downloads).app(title="UploadStream", version="1.2.3")
+    return Rest(engine.files, engine.uploads).app(title="UploadStream", version="1.2.3")
 
 
 @pytest.fixture
@@ -67,15 +51,6 @@ async def file(world: World) -> File:
 async def stored(world: World, *, name: str = "a.bin", content_type: str = "") -> File:
     what = declared(len(SENT), name=name, content_type=content_type)
     return await world.engine.uploads.store_whole(what, ANN, body(SENT))
-
-
-def assert_problem(answer: httpx.Response, status: int, kind: str) -> None:
-    assert answer.status_code == status
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    problem = answer.json()
-    assert (problem["type"], problem["status"]) == (f"urn:uploadstream:{kind}", status)
-    assert problem["title"]
-    assert problem["detail"]
 
 
 # Files
@@ -103,7 +78,7 @@ async def test_a_file_is_described(client: httpx.AsyncClient, file: File) -> Non
 @pytest.mark.parametrize("file_id", [UNKNOWN, "nonsense", UNKNOWN.upper(), "x" * 5000])
 @pytest.mark.parametrize(
     ("method", "tail"),
-    [("GET", ""), ("DELETE", ""), ("POST", "/restore"), ("GET", "/audit"), ("GET", "/content")],
+    [("GET", ""), ("DELETE", ""), ("POST", "/restore"), ("GET", "/audit")],
 )
 async def test_an_unknown_file_is_404(client: httpx.AsyncClient, method: str, tail: str, file_id: str) -> None:
     answer = await client.request(method, f"/api/v1/files/{file_id}{tail}")
@@ -113,7 +88,7 @@ async def test_an_unknown_file_is_404(client: httpx.AsyncClient, method: str, ta
 
 @pytest.mark.parametrize(
     ("method", "tail"),
-    [("GET", ""), ("DELETE", ""), ("POST", "/restore"), ("GET", "/audit"), ("GET", "/content"), ("HEAD", "/content")],
+    [("GET", ""), ("DELETE", ""), ("POST", "/restore"), ("GET", "/audit")],
 )
 async def test_another_users_file_is_as_unknown(client: httpx.AsyncClient, file: File, method: str, tail: str) -> None:
     for who in ({"headers": AS_BOB}, {"params": {"user_id": "bob"}}):
@@ -206,77 +181,6 @@ async def test_deletions_are_counted(client: httpx.AsyncClient, world: World, fi
     assert stats["by_type"] == {file.content_type: 1}
 
 
-# Content
-
-
-async def test_a_files_bytes_are_served_as_a_download(client: httpx.AsyncClient, file: File) -> None:
-    answer = await client.get(f"/api/v1/files/{file.id}/content")
-
-    assert answer.status_code == HTTPStatus.OK
-    assert answer.content == SENT
-    assert answer.headers["Content-Length"] == "1024"
-    assert answer.headers["Accept-Ranges"] == "bytes"
-    assert answer.headers["ETag"] == f'"{file.id}"'
-    assert answer.headers["Content-Disposition"] == 'attachment; filename="a.bin"'
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert "Last-Modified" in answer.headers
-
-
-async def test_a_type_is_served_as_it_was_declared_to_the_letter(client: httpx.AsyncClient, world: World) -> None:
-    text = await world.engine.uploads.store_whole(declared(3, content_type="text/plain"), ANN, body(b"abc"))
-
-    answer = await client.get(f"/api/v1/files/{text.id}/content")
-
-    assert answer.headers["Content-Type"] == "text/plain"
-
-
-@pytest.mark.parametrize(
-    ("asked", "start", "stop"), [("bytes=0-0", 0, 1), ("bytes=100-199", 100, 200), ("bytes=-24", 1000, 1024)]
-)
-async def test_a_range_of_a_file_is_served(
-    client: httpx.AsyncClient, file: File, asked: str, start: int, stop: int
-) -> None:
-    answer = await client.get(f"/api/v1/files/{file.id}/content", headers={"Range": asked})
-
-    assert answer.status_code == HTTPStatus.PARTIAL_CONTENT
-    assert answer.content == SENT[start:stop]
-    assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/1024"
-    assert answer.headers["Content-Length"] == str(stop - start)
-
-
-async def test_a_range_that_is_not_there_is_416_and_says_the_size(client: httpx.AsyncClient, file: File) -> None:
-    answer = await client.get(f"/api/v1/files/{file.id}/content", headers={"Range": "bytes=1024-"})
-
-    assert_problem(answer, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "range-not-satisfiable")
-    assert answer.headers["Content-Range"] == "bytes */1024"
-
-
-@pytest.mark.parametrize("fields", [{}, {"Range": "bytes=100-199"}, {"Range": "nonsense"}])
-async def test_head_says_what_get_would(client: httpx.AsyncClient, file: File, fields: dict[str, str]) -> None:
-    path = f"/api/v1/files/{file.id}/content"
-
-    head, get = await client.head(path, headers=fields), await client.get(path, headers=fields)
-
-    assert (head.status_code, head.headers) == (get.status_code, get.headers)
-    assert head.content == b""
-
-
-async def test_a_file_larger_than_a_piece_is_served_whole(client: httpx.AsyncClient, world: World) -> None:
-    sent = bytes(3 * PIECE_SIZE + 1)
-    large = await world.engine.uploads.store_whole(declared(len(sent)), ANN, body(sent))
-
-    assert (await client.get(f"/api/v1/files/{large.id}/content")).content == sent
-
-
-async def test_an_empty_file_is_served(client: httpx.AsyncClient, world: World) -> None:
-    empty = (await world.engine.uploads.create(declared(0), ANN)).file
-    assert empty is not None
-
-    answer = await client.get(f"/api/v1/files/{empty.id}/content")
-
-    assert (answer.status_code, answer.content, answer.headers["Content-Length"]) == (HTTPStatus.OK, b"", "0")
-
-
 # Refusals
 
 
@@ -339,7 +243,6 @@ async def test_what_is_not_there_is_a_problem_too(
     [
         ("/api/v1/files", {"GET"}),
         (f"/api/v1/files/{UNKNOWN}", {"GET", "DELETE"}),
-        (f"/api/v1/files/{UNKNOWN}/content", {"GET", "HEAD"}),
         (f"/api/v1/files/{UNKNOWN}/restore", {"POST"}),
         ("/openapi.json", {"GET", "HEAD"}),
     ],
@@ -347,7 +250,7 @@ async def test_what_is_not_there_is_a_problem_too(
 @pytest.mark.parametrize("under", ["", "/below"])
 async def test_what_is_not_allowed_says_all_that_is(world: World, path: str, allowed: set[str], under: str) -> None:
     engine = world.engine
-    app = Rest(engine.files, engine.uploads, engine.downloads).app(title="t", version="0")
+    app = Rest(engine.files, engine.uploads).app(title="t", version="0")
     async with client_of(Starlette(routes=[Mount(under or "/", app)])) as client:
         answer = await client.put(under + path)
 
@@ -361,12 +264,6 @@ async def test_a_field_that_says_one_thing_is_not_taken_twice(client: httpx.Asyn
 
     assert_problem(answer, HTTPStatus.BAD_REQUEST, "bad-field")
     assert answer.json()["field"] == "X-User-Id"
-
-
-async def test_an_end_beyond_every_number_is_the_end_of_the_file(client: httpx.AsyncClient, file: File) -> None:
-    answer = await client.get(f"/api/v1/files/{file.id}/content", headers={"Range": f"bytes=1000-{'9' * 20}"})
-
-    assert (answer.status_code, answer.content) == (HTTPStatus.PARTIAL_CONTENT, SENT[1000:])
 
 
 async def test_a_catalog_that_is_away_is_503_and_says_when_to_come_back(
@@ -394,7 +291,7 @@ async def test_a_catalog_that_is_away_is_503_and_says_when_to_come_back(
 async def test_whatever_is_asked_is_answered_or_refused(params: dict[str, str], asked: str, path: str) -> None:
     engine = memory_world().engine
     file = await engine.uploads.store_whole(declared(len(SENT)), ANN, body(SENT))
-    app = Rest(engine.files, engine.uploads, engine.downloads).app(title="t", version="0")
+    app = Rest(engine.files, engine.uploads).app(title="t", version="0")
 
     async with client_of(app) as client:
         answer = await client.get(
@@ -413,7 +310,7 @@ async def test_an_error_that_is_no_refusal_is_not_explained_away() -> None:
             await handler(request, ZeroDivisionError())
 
 
-# Documentation, and values
+# Documentation
 
 
 async def test_the_api_documents_itself(client: httpx.AsyncClient) -> None:
@@ -423,67 +320,9 @@ async def test_the_api_documents_itself(client: httpx.AsyncClient) -> None:
     assert {
         "/api/v1/files",
         "/api/v1/files/{file_id}",
-        "/api/v1/files/{file_id}/content",
         "/api/v1/files/{file_id}/restore",
         "/api/v1/files/{file_id}/audit",
         "/api/v1/uploads",
         "/api/v1/stats/deletions",
     } <= set(schema["paths"])
     assert (await client.get("/docs")).status_code == HTTPStatus.OK
-
-
-def test_a_file_is_written_as_the_contract_has_it() -> None:
-    written = json.loads(write_file(FILE).model_dump_json())
-
-    assert list(written) == [
-        *("file_id", "user_id", "filename", "size", "content_type", "crc32c", "sha256", "uploaded_at"),
-        *("deleted_at", "processing_status", "processing_result"),
-    ]
-    assert (written["crc32c"], written["sha256"], written["content_type"]) == ("00001a2b", "ab" * 32, "text/csv")
-    assert written["uploaded_at"] == written["deleted_at"] == "2026-01-02T12:00:00Z"
-    assert {write_file(FILE).processing_status} <= {status.name for status in ProcessingStatus}
-
-
-def test_an_upload_is_written_as_the_contract_has_it() -> None:
-    session = Session(UNKNOWN, Declared("ann", "a", "", None), 10, "tus", NOON, NOON, offset=3)
-
-    assert json.loads(write_upload(session, NOON).model_dump_json()) == {
-        "upload_id": UNKNOWN,
-        "user_id": "ann",
-        "filename": "a",
-        "size": None,
-        "offset": 3,
-        "protocol": "tus",
-        "created_at": "2026-01-02T12:00:00Z",
-        "expires_at": "2026-01-02T12:00:00Z",
-    }
-
-
-def test_a_row_of_the_trail_and_the_analytics_are_written() -> None:
-    entry = Audit(UNKNOWN, Action.DELETE, "ann", NOON, "http", "192.0.2.1", {"why": "old"})
-
-    assert write_audit(entry).model_dump() == {
-        "file_id": UNKNOWN,
-        "action": "delete",
-        "user_id": "ann",
-        "at": NOON,
-        "protocol": "http",
-        "address": "192.0.2.1",
-        "details": {"why": "old"},
-    }
-    assert write_stats(DeletionStats(2, 1, {"2026-01-02": 2}, {"a/b": 2}, 1.5, 2.0)).model_dump() == {
-        "deleted": 2,
-        "restored": 1,
-        "restored_share": 0.5,
-        "by_day": {"2026-01-02": 2},
-        "by_type": {"a/b": 2},
-        "age_seconds_mean": 1.5,
-        "age_seconds_max": 2.0,
-    }
-
-
-def test_a_download_names_its_file_in_any_letters() -> None:
-    fields = write_content(File(UNKNOWN, "ann", "山.txt", 3, "", "text/plain", 0, NOON, "tus"))
-
-    assert fields["Content-Disposition"] == "attachment; filename*=UTF-8''%E5%B1%B1.txt"
-    assert fields["Last-Modified"] == "Fri, 02 Jan 2026 12:00:00 GMT"

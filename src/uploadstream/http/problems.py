@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
+from starlette.responses import JSONResponse
+
 from uploadstream.core.errors import (
     RETRY_SECONDS,
     BadBodyType,
@@ -79,3 +81,14 @@ def problem_of(error: Refusal) -> dict[str, object]:
         **error.numbers,
         **({"errors": [one.numbers for one in bad]} if bad else {}),
     }
+
+
+def refusal(error: Refusal) -> JSONResponse:
+    """A refusal as problem details."""
+    return JSONResponse(problem_of(error), status_of(error), fields_of(error), PROBLEM_JSON)
+
+
+def unnamed_problem(status: int, detail: str, fields: Mapping[str, str]) -> JSONResponse:
+    """A problem that has no type of its own (RFC 9457, section 4.2.1)."""
+    problem = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return JSONResponse(problem, status, fields, PROBLEM_JSON)

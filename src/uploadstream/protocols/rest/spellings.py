@@ -1,0 +1,142 @@
+"""What the API says: files, uploads, the trail and the analytics as JSON."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+from uploadstream.core.digests import spelled
+from uploadstream.core.files import Audit, File
+from uploadstream.core.session import Session
+from uploadstream.core.stats import DeletionStats
+
+
+class FileOut(BaseModel):
+    """A finished file."""
+
+    file_id: str
+    user_id: str
+    filename: str
+    size: int
+    content_type: str
+    crc32c: str = Field(description="eight hexadecimal digits")
+    sha256: str | None
+    uploaded_at: datetime
+    deleted_at: datetime | None
+    processing_status: str
+    processing_result: None = None
+
+
+class FilesOut(BaseModel):
+    """A page of files."""
+
+    files: list[FileOut]
+    next_page_token: str
+
+
+class UploadOut(BaseModel):
+    """An upload in progress. `size` is null until it is known."""
+
+    upload_id: str
+    user_id: str
+    filename: str
+    size: int | None
+    offset: int
+    protocol: str
+    created_at: datetime
+    expires_at: datetime
+
+
+class UploadsOut(BaseModel):
+    """A page of uploads in progress."""
+
+    uploads: list[UploadOut]
+    next_page_token: str
+
+
+class AuditOut(BaseModel):
+    """One thing that happened to an upload or file."""
+
+    file_id: str
+    action: str
+    user_id: str
+    at: datetime
+    protocol: str
+    address: str
+    details: dict[str, str]
+
+
+class AuditPageOut(BaseModel):
+    """A page of what happened, the oldest first."""
+
+    audit: list[AuditOut]
+    next_page_token: str
+
+
+class DeletionStatsOut(BaseModel):
+    """Soft deletions of a user's files."""
+
+    deleted: int
+    restored: int
+    restored_share: float
+    by_day: dict[str, int]
+    by_type: dict[str, int]
+    age_seconds_mean: float
+    age_seconds_max: float
+
+
+def write_file(file: File) -> FileOut:
+    """A file as the API spells it."""
+    return FileOut(
+        file_id=file.id,
+        user_id=file.user_id,
+        filename=file.filename,
+        size=file.size,
+        content_type=file.content_type,
+        crc32c=spelled(file.crc32c),
+        sha256=file.sha256,
+        uploaded_at=file.uploaded_at,
+        deleted_at=file.deleted_at,
+        processing_status=file.processing_status.name,
+    )
+
+
+def write_upload(session: Session, expires_at: datetime) -> UploadOut:
+    """An open upload as the API spells it."""
+    return UploadOut(
+        upload_id=session.id,
+        user_id=session.declared.user_id,
+        filename=session.declared.filename,
+        size=session.length,
+        offset=session.offset,
+        protocol=session.protocol,
+        created_at=session.created_at,
+        expires_at=expires_at,
+    )
+
+
+def write_audit(entry: Audit) -> AuditOut:
+    """A row of the trail as the API spells it."""
+    return AuditOut(
+        file_id=entry.file_id,
+        action=entry.action.value,
+        user_id=entry.user_id,
+        at=entry.at,
+        protocol=entry.protocol,
+        address=entry.address,
+        details=dict(entry.details),
+    )
+
+
+def write_stats(stats: DeletionStats) -> DeletionStatsOut:
+    """Deletion analytics as the API spells them."""
+    return DeletionStatsOut(
+        deleted=stats.deleted,
+        restored=stats.restored,
+        restored_share=stats.restored_share,
+        by_day=dict(stats.by_day),
+        by_type=dict(stats.by_type),
+        age_seconds_mean=stats.age_seconds_mean,
+        age_seconds_max=stats.age_seconds_max,
+    )
