@@ -31,6 +31,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "grpc_health": ("servers.grpc",),
     "grpc_reflection": ("servers.grpc",),
     "grpc_status": ("protocols.grpc_*", "client.*"),
+    "http_sf": ("http.structured",),
     "httptools": ("servers.http1",),
     "httpx": ("client.*",),
     "platformdirs": ("client.*",),
