@@ -12,6 +12,7 @@ from tests.core.refusals import refusal_of
 from uploadstream.core.errors import BadField
 from uploadstream.http.fields import (
     COUNT_MAX,
+    DISPOSITION_LENGTH_MAX,
     SINGLE,
     attachment,
     check_single,
@@ -19,6 +20,7 @@ from uploadstream.http.fields import (
     http_date,
     is_host,
     read_count,
+    read_filename,
     read_text,
     shown,
 )
@@ -139,6 +141,37 @@ def test_the_essence_of_a_type_is_without_parameters(content_type: str | None, e
 
 def test_a_plain_name_is_quoted() -> None:
     assert attachment("report 2026-01_v2.pdf") == 'attachment; filename="report 2026-01_v2.pdf"'
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        (None, ""),
+        ("inline", ""),
+        ('attachment; filename="a b.txt"', "a b.txt"),
+        ("inline;filename=a.txt", "a.txt"),
+        ('inline; FileName="say \\"hi\\".txt"', 'say "hi".txt'),
+        ("inline; filename*=UTF-8''%E2%98%83.txt", "☃.txt"),
+        ("inline; filename*=iso-8859-1'en'%A3.txt; filename=other", "£.txt"),
+        ('inline; filename="Ã\x9cbung.txt"', "Übung.txt"),
+        ("inline; filename*=nothing''a", "a"),
+        ("inline; filename*=UTF-8''%FF", "\ufffd"),
+        (";;;=;filename", ""),
+    ],
+)
+def test_a_name_is_read_from_a_disposition(disposition: str | None, name: str) -> None:
+    assert read_filename(disposition) == name
+
+
+def test_a_disposition_without_end_is_refused() -> None:
+    with pytest.raises(BadField, match=f"up to {DISPOSITION_LENGTH_MAX} bytes"):
+        read_filename(";" * (DISPOSITION_LENGTH_MAX + 1))
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=255, blacklist_characters="\r\n"), max_size=80))
+def test_no_disposition_is_too_strange_to_be_read(disposition: str) -> None:
+    read_filename(disposition)
+    read_filename(f"inline; filename{disposition}")
 
 
 @given(st.text(min_size=1, max_size=60))

@@ -6,7 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from email.utils import format_datetime
+from email.message import Message
+from email.utils import collapse_rfc2231_value, format_datetime
 from typing import Final
 from urllib.parse import quote
 
@@ -27,6 +28,7 @@ SINGLE: Final = {
 }
 # RFC 3986, section 3.2.2, and a port; empty for a target without an authority (RFC 9112, section 3.2).
 _HOST: Final = re.compile(rb"(?:\[[0-9A-Za-z:.~_-]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::\d*)?")
+DISPOSITION_LENGTH_MAX: Final = 4096
 _ASCII_NAME: Final = re.compile(r"[A-Za-z0-9._~-][A-Za-z0-9._~ -]*", re.ASCII)
 
 
@@ -86,3 +88,21 @@ def attachment(filename: str) -> str:
     if _ASCII_NAME.fullmatch(filename):
         return f'attachment; filename="{filename}"'
     return f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
+
+
+def read_filename(disposition: str | None) -> str:
+    """The file's name in a Content-Disposition; "" if there is none. BadField.
+
+    The extended spelling counts where both are there (RFC 6266, section 4.3); what may be a name is the core's to say.
+    """
+    if disposition is None:
+        return ""
+    if len(disposition) > DISPOSITION_LENGTH_MAX:
+        problem = f"must be up to {DISPOSITION_LENGTH_MAX} bytes, has {len(disposition)}"
+        raise BadField("Content-Disposition", problem)
+    message = Message()
+    message["Content-Disposition"] = read_text(disposition)
+    # RFC 2231, which RFC 8187 is a profile of: an extended value comes as a tuple, the name without its asterisk
+    found = [value for name, value in message.get_params([], "Content-Disposition") if name.lower() == "filename"]
+    found.sort(key=lambda value: isinstance(value, str))
+    return collapse_rfc2231_value(found[0], errors="replace") if found else ""
