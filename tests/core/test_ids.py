@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.core.refusals import refusal_of
 from uploadstream.core.errors import NotFound
-from uploadstream.core.ids import check_id
+from uploadstream.core.ids import check_id, is_id
 
 ID = "5f0c1a2b-0000-4000-8000-00000000000a"
 
@@ -16,6 +16,7 @@ ID = "5f0c1a2b-0000-4000-8000-00000000000a"
 @given(st.uuids())
 def test_a_canonical_uuid_is_an_id(uuid: UUID) -> None:
     assert check_id(str(uuid), kind="file") == str(uuid)
+    assert is_id(str(uuid))
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,7 @@ def test_a_canonical_uuid_is_an_id(uuid: UUID) -> None:
     ],
 )
 def test_another_spelling_is_the_id_of_nothing(text: str) -> None:
+    assert not is_id(text)
     with pytest.raises(NotFound):
         check_id(text, kind="upload")
 

@@ -34,6 +34,7 @@ from uploadstream.core.session import (
     check_declaration,
     check_length,
     diagram,
+    told_length,
 )
 
 SIZE_MAX = 4  # small enough to try everything
@@ -270,3 +271,37 @@ def test_the_drawing_has_an_arrow_for_each_row_of_the_table() -> None:
 
     assert lines[:2] == ["stateDiagram-v2", "    [*] --> open"]
     assert lines[2:] == [f"    {a.value} --> {b.value}: {event.__name__}" for (a, event), b in TRANSITIONS.items()]
+
+
+@pytest.mark.parametrize(
+    ("count", "length", "complete", "told"),
+    [
+        (None, None, True, None),
+        (None, 9, True, 9),
+        (3, None, True, 7),
+        (3, 7, True, 7),
+        (3, None, False, None),
+        (3, 9, False, 9),
+        (3, 9, None, 9),
+        (0, None, True, 4),
+    ],
+)
+def test_a_length_is_told_outright_or_by_the_last_bytes(
+    count: int | None, length: int | None, complete: bool | None, told: int | None
+) -> None:
+    assert told_length(at=4, count=count, length=length, complete=complete) == told
+
+
+@pytest.mark.parametrize("length", [0, 6, 8])
+def test_a_length_told_in_two_ways_is_one(length: int) -> None:
+    with pytest.raises(LengthMismatch, match=f"^Received 7 bytes, declared {length}$"):
+        told_length(at=4, count=3, length=length, complete=True)
+
+
+def test_only_bytes_behind_its_length_pass_an_upload() -> None:
+    now = session(3)
+
+    assert now.is_passed(LengthMismatch(received=4, declared=3))
+    assert not now.is_passed(LengthMismatch(received=2, declared=3))
+    assert not now.is_passed(LengthMismatch(received=4, declared=2))
+    assert not session(None).is_passed(LengthMismatch(received=4, declared=3))

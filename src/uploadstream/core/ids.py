@@ -14,8 +14,13 @@ from uploadstream.core.errors import SHOWN_MAX, NotFound
 _CANONICAL: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 
+def is_id(text: str) -> bool:
+    """Whether something could have this id."""
+    return _CANONICAL.fullmatch(text) is not None
+
+
 def check_id(text: str, *, kind: str) -> str:
     """`text` if it can be an id; NotFound otherwise, as for an id that nothing has."""
-    if not _CANONICAL.fullmatch(text):
+    if not is_id(text):
         raise NotFound(kind=kind, id=ascii(text[:SHOWN_MAX])[1:-1])
     return text

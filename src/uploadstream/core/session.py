@@ -165,6 +165,10 @@ class Session:
             return TooLarge(size=self.offset + count, limit=self.size_max)
         return LengthMismatch(received=self.offset + count, declared=self.length)
 
+    def is_passed(self, error: LengthMismatch) -> bool:
+        """Whether that error says that bytes came, or would have, behind the upload's length."""
+        return error.declared == self.length and error.received > error.declared
+
     def check_open(self) -> None:
         """Raise unless the upload still takes bytes."""
         if self.end is not None:
@@ -223,6 +227,18 @@ class Session:
         if length < self.offset:
             raise LengthMismatch(received=self.offset, declared=length)
         return replace(self, declared=replace(self.declared, length=length))
+
+
+def told_length(*, at: int, count: int | None, length: int | None, complete: bool | None) -> int | None:
+    """The length of an upload as a request tells it: outright, or by being the last `count` bytes, which go to `at`.
+
+    LengthMismatch if it is told both ways, and differently.
+    """
+    if not complete or count is None:
+        return length
+    if length not in {None, at + count}:
+        raise LengthMismatch(received=at + count, declared=length or 0)
+    return at + count
 
 
 def check_declaration(declared: Declared, *, size_max: int) -> None:

@@ -81,11 +81,20 @@ class Uploads:
             session.check_open()
         return Uploaded(await self._as_stored(session))
 
+    async def settled(self, upload_id: str, caller: Caller) -> Uploaded:
+        """The same once nobody writes it: a request that does is ended, so that the offset holds. Busy as well."""
+        found = await self.status(upload_id, caller)
+        if found.file is not None:
+            return found
+        async with self._held(upload_id, caller, Pouring()):
+            return await self.status(upload_id, caller)
+
     async def append(self, upload_id: str, caller: Caller, incoming: Incoming) -> Uploaded:
         """Receive a body, and complete the upload if that was the last of it.
 
         A length declares the upload's, or must agree with it; the offset, if none is said, is where the upload ends.
-        An older request on the same upload is ended first. Whatever ends the body early, the bytes that came are kept.
+        An older request on the same upload is ended first. Whatever ends the body early, the bytes that came are kept;
+        but an upload whose sender says when it is complete ends with the first byte behind its length.
         OffsetMismatch, BadInput, UploadClosed, Busy, TakenOver, BodyTimeout, NotFound, Gone; and whatever the pouring
         raises.
         """
@@ -97,13 +106,18 @@ class Uploads:
                 _check_again(session, incoming)
             else:
                 session.check_append(at=session.offset if incoming.at is None else incoming.at)
-                session = await self._declare(session, incoming.length, count=incoming.count or 0)
                 try:
+                    session = await self._declare(session, incoming.length, count=incoming.count or 0)
                     if not session.is_full or incoming.complete is False:
                         return await self._receive(session, caller, pouring, incoming)
                     found = await self._complete_stored(session, caller)
                 except ContentRefused as error:
                     await self._receiver.end(session, caller, End.REFUSED, why=str(error))
+                    raise
+                except LengthMismatch as error:
+                    # who keeps count for itself, and has lost it, cannot be told where to go on
+                    if incoming.complete is not None and session.is_passed(error):
+                        await self._receiver.end(session, caller, End.REFUSED, why=str(error))
                     raise
             if incoming.count is None:
                 await self._receiver.receive_nothing(found.session, pouring, incoming.pour)
@@ -184,6 +198,10 @@ class Uploads:
         """When an open upload ends if nobody comes back to it."""
         return session.expires_at(self.limits.upload_ttl)
 
+    def seconds_left(self, session: Session) -> float:
+        """How long until then."""
+        return (self.expires_at(session) - self._clock.now()).total_seconds()
+
     async def _begin(self, declared: Declared, caller: Caller) -> Session:
         """A session for what is declared, if it may begin."""
         check_declaration(declared, size_max=self.limits.file_size_max)
@@ -254,8 +272,8 @@ def _complete(file: File, limits: Limits) -> Session:
 
 def _check_again(session: Session, incoming: Incoming) -> None:
     """Raise unless a request says once more what made its upload complete: its sender may have missed the answer."""
-    session.check_agrees(length=incoming.length)
     if incoming.at not in {None, session.offset}:
         raise OffsetMismatch(expected=session.offset, given=incoming.at or 0)
+    session.check_agrees(length=incoming.length)
     if incoming.count:
         session.check_open()
