@@ -33,6 +33,7 @@ from uploadstream.engine.sweeper import Sweep, Sweeper
 from uploadstream.engine.uploads import Uploads
 from uploadstream.engine.verify import Verdict, verify
 from uploadstream.engine.watch import Watch
+from uploadstream.http.choice import Choice, only
 from uploadstream.observability.logs import configure
 from uploadstream.ports import Ports
 from uploadstream.protocols.content import OPENAPI, Content
@@ -40,6 +41,7 @@ from uploadstream.protocols.grpc_files.errors import status_of as grpc_status_of
 from uploadstream.protocols.grpc_files.grpcio import GrpcioFileService
 from uploadstream.protocols.grpc_files.service import FileService
 from uploadstream.protocols.health import Health
+from uploadstream.protocols.ietf.service import Ietf
 from uploadstream.protocols.rest.endpoints import Rest
 from uploadstream.protocols.tus import Tus
 from uploadstream.servers.certificates import BadCertificate, check_certificate
@@ -114,9 +116,11 @@ def http_app(running: Service, *, is_draining: Callable[[], bool]) -> Starlette:
     parts = {"catalog": running.ports.catalog.check, "storage": running.ports.blobs.check}
     checks = {name: SharedCheck(check) for name, check in parts.items()}
     rest = Rest(running.files, running.uploads)
+    ietf = Ietf(running.uploads)
     routes = [
         *Health(checks, is_draining).routes(),
-        *Tus(running.uploads).routes(),
+        *only(Choice.TUS, Tus(running.uploads, beside=ietf.discovery()).routes()),
+        *only(Choice.IETF, ietf.routes()),
         *Content(running.downloads).routes(),
         Mount("/", rest.app(title="UploadStream", version=version("uploadstream"), beside=OPENAPI)),
     ]

@@ -30,6 +30,7 @@ CHUNK = "application/offset+octet-stream"
         ("POST", {"upload-complete": "?1", "content-type": "text/plain"}, Choice.IETF),
         ("POST", {"upload-complete": "?0", "upload-length": "5"}, Choice.IETF),
         ("POST", {"upload-incomplete": "?1"}, Choice.IETF),
+        ("POST", {"upload-complete": "?0", "upload-metadata": "filename YQ=="}, Choice.IETF),
         ("PATCH", {"upload-complete": "?1", "content-type": "application/partial-upload"}, Choice.IETF),
         ("PATCH", {"content-type": "application/partial-upload"}, Choice.IETF),
         ("HEAD", {"upload-draft-interop-version": "6"}, Choice.IETF),

@@ -20,9 +20,13 @@ class Choice(enum.Enum):
     IETF = "ietf"
 
 
-# What only one of the two says. tus's come first: a client of the draft never names a version of tus.
-_OF_TUS: Final = ("tus-resumable", "upload-metadata", "upload-defer-length", "upload-concat", "x-http-method-override")
-_OF_IETF: Final = ("upload-complete", "upload-incomplete", "upload-draft-interop-version")
+# What only one of the two says, in the order of their weight: tus-js-client sends metadata of tus in its modes for the
+# draft as well.
+_SIGNS: Final = (
+    (Choice.TUS, ("tus-resumable",)),
+    (Choice.IETF, ("upload-complete", "upload-incomplete", "upload-draft-interop-version")),
+    (Choice.TUS, ("upload-metadata", "upload-defer-length", "upload-concat", "x-http-method-override")),
+)
 _CHUNK_OF_TUS: Final = "application/offset+octet-stream"
 # A method that both have, in a request without signs: tus 1.0.0 wants its version in everything but OPTIONS.
 _UNSIGNED: Final = {"OPTIONS": Choice.TUS, "PATCH": Choice.TUS}
@@ -30,10 +34,9 @@ _UNSIGNED: Final = {"OPTIONS": Choice.TUS, "PATCH": Choice.TUS}
 
 def choice_of(method: str, fields: Mapping[str, str]) -> Choice:
     """The protocol of a request; `fields` by lower-case names. Whole bodies of clients that know neither are IETF's."""
-    if any(name in fields for name in _OF_TUS):
-        return Choice.TUS
-    if any(name in fields for name in _OF_IETF):
-        return Choice.IETF
+    for choice, names in _SIGNS:
+        if any(name in fields for name in names):
+            return choice
     if essence(fields.get("content-type")) == _CHUNK_OF_TUS or (method == "POST" and "upload-length" in fields):
         return Choice.TUS
     if method == "PATCH" and "content-type" in fields:

@@ -152,11 +152,12 @@ def write_refusal(error: Refusal, method: str) -> int:
 
 
 class Tus:
-    """The endpoints below `path`."""
+    """The endpoints below `path`. `beside`: what OPTIONS says of another protocol there."""
 
-    def __init__(self, uploads: Uploads, *, path: str = "/files") -> None:
+    def __init__(self, uploads: Uploads, *, path: str = "/files", beside: Fields | None = None) -> None:
         self._uploads = uploads
         self._path = path
+        self._beside = beside or {}
 
     def routes(self) -> list[BaseRoute]:
         """For a Starlette application; with and without a slash at the end."""
@@ -205,6 +206,7 @@ class Tus:
             "Tus-Version": VERSION,
             "Tus-Extension": EXTENSIONS,
             "Tus-Max-Size": str(self._uploads.limits.file_size_max),
+            **self._beside,
         }
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=fields)
 
