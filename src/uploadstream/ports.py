@@ -69,9 +69,10 @@ class Sink(Protocol):
         """
         ...
 
-    async def close(self, *, complete: bool) -> None:
+    async def close(self, *, complete: bool, keep: bool = True) -> None:
         """Let the blob go, with what was written, as durable as the store's policy says of whole or partial blobs.
 
+        Of a staged sink the bytes become part of the blob now, all at once; or, unless they are to `keep`, are gone.
         To be called exactly once, when no write is going on. StorageUnavailable: nothing is known of durability.
         """
         ...
@@ -83,8 +84,12 @@ class BlobStore(Protocol):
     A key is an id made by the Clock. Nothing here guards against two writers: that is the lease's work.
     """
 
-    async def append(self, key: str, *, at: int) -> Sink:
-        """Open `key` for writing at its end, `at`; a blob that is not there has its end at 0 and is made."""
+    async def append(self, key: str, *, at: int, staged: bool = False) -> Sink:
+        """Open `key` for writing at its end, `at`; a blob that is not there has its end at 0 and is made.
+
+        Staged: what is written is no part of the blob until it is kept (Sink.close). Until then nothing here shows it,
+        and if that never comes, whatever became of this process, it is as if it had not been written.
+        """
         ...
 
     async def stat(self, key: str) -> Blob | None:

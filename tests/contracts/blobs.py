@@ -354,6 +354,105 @@ class BlobStoreContract:
 
         assert await content(store, key) == b"abc"
 
+    @pytest.mark.parametrize("before", [b"", b"abc"])
+    async def test_staged_bytes_are_no_part_of_the_blob_until_they_are_kept(
+        self, store: BlobStore, before: bytes
+    ) -> None:
+        key, end = a_key(), len(before)
+        await store_bytes(store, key, before)
+        sink = await store.append(key, at=end, staged=True)
+        await write(sink, [b"defg", b"hi"])
+
+        blob = await store.stat(key)
+        assert blob is not None
+        assert blob.size == end
+        assert await content(store, key) == before
+        assert (await listed(store))[key].size == end
+        with pytest.raises(StorageUnavailable):
+            await pieces(store, key, 0, end + 1)
+
+        await sink.close(complete=False, keep=True)
+
+        assert await content(store, key) == before + b"defghi"
+        assert (await listed(store))[key].size == end + 6
+
+    @pytest.mark.parametrize("complete", [False, True])
+    @pytest.mark.parametrize("before", [b"", b"abc"])
+    async def test_staged_bytes_that_are_not_kept_are_gone(
+        self, store: BlobStore, before: bytes, complete: bool
+    ) -> None:
+        key, end = a_key(), len(before)
+        await store_bytes(store, key, before)
+        sink = await store.append(key, at=end, staged=True)
+        await write(sink, [bytes(2 * MIB)])
+
+        await sink.close(complete=complete, keep=False)
+
+        assert await content(store, key) == before
+        await store_bytes(store, key, b"xyz", at=end, complete=True)
+        assert await content(store, key) == before + b"xyz"
+
+    @pytest.mark.parametrize("staged", [False, True])
+    async def test_bytes_staged_by_a_process_that_died_are_gone(self, store: BlobStore, staged: bool) -> None:
+        key = a_key()
+        await store_bytes(store, key, b"abc")
+        left = await store.append(key, at=3, staged=True)
+        await write(left, [b"never kept"])
+
+        with pytest.raises(OffsetMismatch) as caught:
+            await store.append(key, at=13)
+        sink = await store.append(key, at=3, staged=staged)
+        await write(sink, [b"def"])
+        await sink.close(complete=True)
+
+        assert caught.value.expected == 3
+        assert await content(store, key) == b"abcdef"
+        await left.close(complete=False)
+
+    async def test_a_blob_of_nothing_but_staged_bytes_is_an_empty_one(self, store: BlobStore) -> None:
+        key = a_key()
+
+        sink = await store.append(key, at=0, staged=True)
+        await write(sink, [b"abc"])
+        assert await content(store, key) == b""
+        await sink.close(complete=True)
+
+        assert await content(store, key) == b"abc"
+
+    async def test_staged_bytes_follow_each_other(self, store: BlobStore) -> None:
+        key, expected = a_key(), b""
+        for number, keep in enumerate([True, False, True, True, False, True]):
+            chunk = bytes([number]) * (number + 1)
+            sink = await store.append(key, at=len(expected), staged=True)
+            await write(sink, [chunk])
+            await sink.close(complete=False, keep=keep)
+            expected += chunk if keep else b""
+
+        assert await content(store, key) == expected
+
+    async def test_a_blob_is_removed_with_its_staged_bytes(self, store: BlobStore) -> None:
+        key = a_key()
+        sink = await store.append(key, at=0, staged=True)
+        await write(sink, [b"abc"])
+
+        await store.remove(key)
+        await sink.close(complete=False, keep=False)
+
+        assert await store.stat(key) is None
+        await store_bytes(store, key, b"anew")
+        assert await content(store, key) == b"anew"
+
+    async def test_a_blob_with_staged_bytes_is_no_leftover(self, store: BlobStore) -> None:
+        key = a_key()
+        sink = await store.append(key, at=0, staged=True)
+        await write(sink, [b"abc"])
+
+        assert await store.remove_leftovers(before=datetime.now(UTC) + timedelta(days=1)) == 0
+
+        assert await content(store, key) == b""
+        await sink.close(complete=True)
+        assert await content(store, key) == b"abc"
+
     async def test_a_new_store_has_no_id(self, store: BlobStore) -> None:
         assert await store.store_id() is None
 

@@ -66,11 +66,10 @@ class FaultyPort:
             return lambda *args, **kwargs: self._iterate(name, method(*args, **kwargs))
         return lambda *args, **kwargs: faults.around(name, lambda: method(*args, **kwargs))
 
-    async def _append(self, key: str, *, at: int) -> object:
+    async def _append(self, key: str, *, at: int, staged: bool = False) -> object:
         blobs = cast("BlobStore", self._port)
-        return FaultySink(
-            cast("Sink", await self._faults.around("append", lambda: blobs.append(key, at=at))), self._faults
-        )
+        opened = await self._faults.around("append", lambda: blobs.append(key, at=at, staged=staged))
+        return FaultySink(cast("Sink", opened), self._faults)
 
     @asynccontextmanager
     async def _hold(self, key: str, **kwargs: Any) -> AsyncIterator[None]:
@@ -100,10 +99,10 @@ class FaultySink:
         self._faults.come_by("after write")
         return done
 
-    async def close(self, *, complete: bool) -> None:
+    async def close(self, *, complete: bool, keep: bool = True) -> None:
         try:
             await asyncio.sleep(0)
             self._faults.come_by("before close")
         finally:
-            await self._sink.close(complete=complete)
+            await self._sink.close(complete=complete, keep=keep)
         self._faults.come_by("after close")

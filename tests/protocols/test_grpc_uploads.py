@@ -352,8 +352,8 @@ async def test_a_stream_that_never_says_what_it_is_about_ends_in_time() -> None:
 async def test_a_slow_store_holds_the_stream_back(rig: Rig) -> None:
     data, free, opening = bytes(32 * MIB), asyncio.Event(), rig.world.blobs.append
 
-    async def append(key: str, *, at: int) -> Sink:
-        return SlowSink(await opening(key, at=at), free)
+    async def append(key: str, *, at: int, staged: bool = False) -> Sink:
+        return SlowSink(await opening(key, at=at, staged=staged), free)
 
     rig.world.blobs.append = append  # type: ignore[method-assign]
     uploading = asyncio.ensure_future(rig.upload(pb.FileMetadata(filename="a", size=len(data)), *chunks(data)))
@@ -465,5 +465,5 @@ class SlowSink:
         await self._free.wait()
         self._sink.write(views, count)
 
-    async def close(self, *, complete: bool) -> None:
-        await self._sink.close(complete=complete)
+    async def close(self, *, complete: bool, keep: bool = True) -> None:
+        await self._sink.close(complete=complete, keep=keep)

@@ -11,7 +11,6 @@ import enum
 import errno
 import os
 import re
-import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
+from uploadstream.adapters import disk_ends
 from uploadstream.adapters.disk_files import make_directories, place_first, replace, sync, temporary, unlink
 from uploadstream.adapters.disk_io import Pace, Room, read_now, start_writeback, write_all
 from uploadstream.core.errors import OffsetMismatch, StorageFull, StorageUnavailable
@@ -35,6 +35,7 @@ _NOTE_SUFFIX: Final = ".note"
 _STORE_ID: Final = "store-id"
 _CHECK: Final = "check"
 _NOTE: Final = re.compile(rf"({_KEY.pattern}){re.escape(_NOTE_SUFFIX)}", re.ASCII)
+_MARKER: Final = re.compile(rf"({_KEY.pattern}){re.escape(disk_ends.SUFFIX)}", re.ASCII)
 # What `temporary` makes of a name.
 _LEFTOVER: Final = re.compile(rf"({_NOTE.pattern}|{_CHECK}|{_STORE_ID})\.\w+", re.ASCII)
 
@@ -89,8 +90,9 @@ class DiskBlobs:
 
         return asyncio.get_running_loop().run_in_executor(self._threads, run)
 
-    async def append(self, key: str, *, at: int) -> Sink:
+    async def append(self, key: str, *, at: int, staged: bool = False) -> Sink:
         """See ports.BlobStore."""
+        # Nothing here waits, as a request cut meanwhile would leave an open descriptor or a thread at work behind.
         path, make = self.path(key), 0 if at else os.O_CREAT
         with translated():
             try:
@@ -99,31 +101,35 @@ class DiskBlobs:
                 if path.parent.exists():
                     raise OffsetMismatch(expected=0, given=at) from None
                 raise
-            size = os.fstat(fd).st_size
-        if size != at:
-            os.close(fd)
-            raise OffsetMismatch(expected=size, given=at)
-        return DiskSink(self, fd, path.parent, at=at)
+            try:
+                _open_end(fd, path, at=at, staged=staged)
+            except BaseException:
+                os.close(fd)
+                raise
+        return DiskSink(self, fd, path, at=at, staged=staged)
 
     async def stat(self, key: str) -> Blob | None:
         """See ports.BlobStore."""
         with translated():
             try:
-                found = self.path(key).stat()
+                return _blob(key, *disk_ends.measured(self.path(key)))
             except FileNotFoundError:
                 return None
-        return _blob(key, found)
 
     async def read(self, key: str, *, start: int, stop: int, piece_size: int) -> AsyncIterator[bytes]:
         """See ports.BlobStore."""
         if start >= stop:  # an empty file need not be there
             return
         with translated():
-            fd = os.open(self.path(key), os.O_RDONLY | os.O_CLOEXEC)
+            path = self.path(key)
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
+            with translated():
+                end = disk_ends.marked_end(path)
+            there = stop if end is None else min(stop, end)
             buffer = memoryview(bytearray(min(piece_size, stop - start)))
             while start < stop:
-                count = await self._read_into(fd, buffer[: stop - start], start)
+                count = await self._read_into(fd, buffer[: max(0, there - start)], start)
                 if not count:
                     raise StorageUnavailable
                 yield bytes(buffer[:count])
@@ -164,7 +170,7 @@ class DiskBlobs:
     async def remove(self, key: str) -> None:
         """See ports.BlobStore."""
         path = self.path(key)
-        await self.in_thread(unlink, path, path.with_name(key + _NOTE_SUFFIX))
+        await self.in_thread(unlink, path, path.with_name(key + _NOTE_SUFFIX), disk_ends.marker(path))
 
     async def set_note(self, key: str, note: bytes) -> None:
         """See ports.BlobStore."""
@@ -242,11 +248,15 @@ class DiskBlobs:
 class DiskSink:
     """One blob, open for appending."""
 
-    def __init__(self, store: DiskBlobs, fd: int, directory: Path, *, at: int) -> None:
+    def __init__(self, store: DiskBlobs, fd: int, path: Path, *, at: int, staged: bool) -> None:
         self._store = store
         self._fd = fd
-        self._directory = directory
+        self._path = path
+        self._start = at
         self._end = at
+        self._staged = staged
+        # The mark is on the disk before any byte that it is about.
+        self._is_mark_durable = not staged or store.fsync is Fsync.NEVER
         self._written_back = at
         self._writing_back: asyncio.Future[None] | None = None
 
@@ -255,6 +265,9 @@ class DiskSink:
         at = self._end
         self._end += count
         pace, policy = self._store.pace, self._store.fsync
+        if not self._is_mark_durable:
+            self._is_mark_durable = True
+            return self._store.in_thread(self._write_behind_mark, views, count, at)
         if policy is Fsync.CHUNK:
             return self._store.in_thread(self._write_durably, views, count, at)
         if self._end - self._written_back >= WRITEBACK_EVERY and policy is Fsync.COMPLETE:
@@ -270,11 +283,16 @@ class DiskSink:
         self._store.room.take(count)
         write_all(self._fd, views, at)
 
+    def _write_behind_mark(self, views: Sequence[Bytes], count: int, at: int) -> None:
+        sync(self._path.parent)
+        write = self._write_durably if self._store.fsync is Fsync.CHUNK else self._write
+        write(views, count, at)
+
     def _write_durably(self, views: Sequence[Bytes], count: int, at: int) -> None:
         self._write(views, count, at)
         os.fdatasync(self._fd)
         if not at:
-            sync(self._directory)  # the name too
+            sync(self._path.parent)  # the name too
 
     def _start_writeback(self, stop: int) -> None:
         """Let the kernel begin to write what is complete, so that the sync at the end is short."""
@@ -283,20 +301,32 @@ class DiskSink:
         start, self._written_back = self._written_back, stop
         self._writing_back = self._store.in_thread(start_writeback, self._fd, start, stop - start)
 
-    async def close(self, *, complete: bool) -> None:
+    async def close(self, *, complete: bool, keep: bool = True) -> None:
         """See ports.Sink."""
         policy = self._store.fsync
+        durable = policy is Fsync.CHUNK or (complete and policy is Fsync.COMPLETE)
         try:
             if self._writing_back is not None:
                 await asyncio.wait([self._writing_back])
-            if policy is Fsync.CHUNK or (complete and policy is Fsync.COMPLETE):
+            if self._staged and not keep:
+                await self._store.in_thread(self._drop)
+            elif durable:
                 await self._store.in_thread(self._sync)
+            elif self._staged:
+                with translated():
+                    disk_ends.unmark(self._path)
         finally:
             os.close(self._fd)
 
     def _sync(self) -> None:
         os.fsync(self._fd)
-        sync(self._directory)  # the name too
+        if self._staged:
+            disk_ends.unmark(self._path)
+        sync(self._path.parent)  # the name too
+
+    def _drop(self) -> None:
+        os.ftruncate(self._fd, self._start)
+        disk_ends.unmark(self._path)
 
 
 @contextmanager
@@ -310,19 +340,36 @@ def translated() -> Iterator[None]:
         raise StorageUnavailable from error
 
 
-def _blob(key: str, found: os.stat_result) -> Blob:
-    return Blob(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+def _open_end(fd: int, path: Path, *, at: int, staged: bool) -> None:
+    """Make the file end where the blob does, at `at`, and say so if what follows is staged. OffsetMismatch."""
+    end, size = disk_ends.marked_end(path), os.fstat(fd).st_size
+    expected = size if end is None else min(size, end)
+    if expected != at:
+        raise OffsetMismatch(expected=expected, given=at)
+    if end is not None:  # of work that was cut short
+        os.ftruncate(fd, at)
+    if staged:
+        disk_ends.mark(path, at)
+    elif end is not None:
+        disk_ends.unmark(path)
+
+
+def _blob(key: str, size: int, changed: float) -> Blob:
+    return Blob(key, size, datetime.fromtimestamp(changed, UTC))
 
 
 def _scan(directory: Path) -> list[Blob]:
     found = []
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if _KEY.fullmatch(entry.name):
-                with suppress(FileNotFoundError):
+    with os.scandir(directory) as scan:
+        entries = {entry.name: entry for entry in scan}
+    for name, entry in entries.items():
+        if _KEY.fullmatch(name):
+            with suppress(FileNotFoundError):
+                if name + disk_ends.SUFFIX in entries:
+                    found.append(_blob(name, *disk_ends.measured(directory / name)))
+                elif entry.is_file(follow_symlinks=False):
                     status = entry.stat(follow_symlinks=False)
-                    if stat.S_ISREG(status.st_mode):
-                        found.append(_blob(entry.name, status))
+                    found.append(_blob(name, status.st_size, status.st_mtime))
     return found
 
 
@@ -335,7 +382,9 @@ def _remove_leftovers(directory: Path, before: float) -> int:
     count = 0
     with os.scandir(directory) as entries:
         for entry in entries:
-            if _LEFTOVER.fullmatch(entry.name):
+            # A blob is there before its marker, and goes first.
+            marked = _MARKER.fullmatch(entry.name)
+            if _LEFTOVER.fullmatch(entry.name) or (marked and not (directory / marked[1]).exists()):
                 with suppress(FileNotFoundError):
                     if entry.stat(follow_symlinks=False).st_mtime < before:
                         Path(entry).unlink()

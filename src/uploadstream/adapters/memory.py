@@ -22,14 +22,14 @@ class MemoryBlobs:
         self._notes: dict[str, bytes] = {}
         self._store_id: str | None = None
 
-    async def append(self, key: str, *, at: int) -> Sink:
+    async def append(self, key: str, *, at: int, staged: bool = False) -> Sink:
         """See ports.BlobStore."""
         end = len(self.content.get(key, b""))
         if end != at:
             raise OffsetMismatch(expected=end, given=at)
         self.content.setdefault(key, bytearray())
         self._touched.setdefault(key, self._clock.now())
-        return MemorySink(self, key)
+        return MemorySink(self, key, staged=staged)
 
     async def stat(self, key: str) -> Blob | None:
         """See ports.BlobStore."""
@@ -101,29 +101,34 @@ class MemoryBlobs:
     async def check(self) -> None:
         """See ports.BlobStore."""
 
-    def touch(self, key: str) -> None:
+    def add(self, key: str, content: Bytes) -> None:
         """The blob has got bytes."""
+        self.content.setdefault(key, bytearray()).extend(content)
         self._touched[key] = self._clock.now()
 
 
 class MemorySink:
     """The end of a bytearray."""
 
-    def __init__(self, store: MemoryBlobs, key: str) -> None:
+    def __init__(self, store: MemoryBlobs, key: str, *, staged: bool) -> None:
         self._store, self._key = store, key
+        self._staged = bytearray() if staged else None
 
     def write(self, views: Sequence[Bytes], count: int) -> None:
         """See ports.Sink."""
-        content = self._store.content.setdefault(self._key, bytearray())
-        for view in views:
-            content += view
-        if sum(map(len, views)) != count:
+        content = b"".join(views)
+        if len(content) != count:
             message = f"told {count} bytes"
             raise ValueError(message)
-        self._store.touch(self._key)
+        if self._staged is None:
+            self._store.add(self._key, content)
+        else:
+            self._staged += content
 
-    async def close(self, *, complete: bool) -> None:
+    async def close(self, *, complete: bool, keep: bool = True) -> None:  # noqa: ARG002 - nothing here is durable
         """See ports.Sink."""
+        if self._staged is not None and keep:
+            self._store.add(self._key, self._staged)
 
 
 class MemoryLeases:
