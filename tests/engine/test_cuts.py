@@ -10,7 +10,7 @@ from tests.contracts.leases import is_free
 from tests.engine.faults import Faults
 from tests.engine.world import ANN, Engine, World, blob_keys, content, declared, memory_world
 from uploadstream.adapters.memory_catalog import MemoryCatalog
-from uploadstream.core.digests import crc32c
+from uploadstream.core.digests import Digest, crc32c
 from uploadstream.core.errors import (
     CatalogUnavailable,
     Gone,
@@ -270,6 +270,25 @@ async def test_an_upload_that_was_cut_anywhere_is_resumed_to_the_right_file(
 
         found = await engine.uploads.status(upload_id, ANN)
         assert found.session.offset >= (HALF if prepare is create_and_append_half else 0), outcome.cut
+        uploaded = await engine.uploads.append(upload_id, ANN, Incoming(pour, at=found.session.offset))
+
+        assert uploaded.session.state is State.COMPLETE, outcome.cut
+        await outcome.assert_sound()
+
+
+async def append_rest_checked(engine: Engine) -> None:
+    digest = Digest("crc32c", crc32c(SENT[HALF:]).to_bytes(4, "big"))
+    await engine.uploads.append(UPLOADS[0], ANN, Incoming(pour, at=HALF, digest=digest))
+
+
+@pytest.mark.parametrize("error", ERRORS)
+async def test_t23_of_a_checked_body_that_was_cut_anywhere_all_is_there_or_nothing(error: Exception | None) -> None:
+    for at in range(await places(append_rest_checked, create_and_append_half)):
+        outcome = await struck(append_rest_checked, at=at, error=error, prepare=create_and_append_half)
+        engine, upload_id = outcome.world.engine, UPLOADS[0]
+
+        found = await engine.uploads.status(upload_id, ANN)
+        assert found.session.offset in {HALF, len(SENT)}, outcome.cut
         uploaded = await engine.uploads.append(upload_id, ANN, Incoming(pour, at=found.session.offset))
 
         assert uploaded.session.state is State.COMPLETE, outcome.cut

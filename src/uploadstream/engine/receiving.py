@@ -6,7 +6,7 @@ Everything here is called by the holder of the upload's lease.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, TypeVar
@@ -17,8 +17,9 @@ from uploadstream.core.files import Action, Audit, File, audit_of, file_of
 from uploadstream.core.media import SNIFF_BYTES, check_allowed, check_declared
 from uploadstream.core.session import Aborted, Declared, End, Limits, Published, Sealed, Session
 from uploadstream.engine.buffers import Buffers
+from uploadstream.engine.checking import CheckedSink
 from uploadstream.engine.intake import Intake, Received, Terms
-from uploadstream.engine.sums import NoteKeeper, crc_so_far, write_note
+from uploadstream.engine.sums import NoteKeeper, crc_so_far
 from uploadstream.engine.watch import Incoming, Pour, Pouring, Watch
 from uploadstream.ports import Bytes, Ports, Sink
 
@@ -53,18 +54,38 @@ class Receiver:
 
         `whole`: a body that is cut is worth nothing, so nothing is noted or synced for it.
         """
-        sink = await self._blobs.append(session.id, at=session.offset)
-        terms = Terms(session.room, session.overrun, lambda head: self._check_type(session.declared, head))
+        sink, checked = await self._open(session, incoming)
+        terms = Terms(session.room, session.overrun, self._check_of_head(session, staged=checked is not None))
         intake = Intake(sink, self._buffers, before, terms)
-        notes = None if whole else NoteKeeper(self._blobs, session.id, intake)
-        complete = False
+        notes = None if whole else NoteKeeper(self._blobs, session.id, intake, staged=checked is not None)
+        complete, keep = False, checked is None
         try:
             await self._watch.run(pouring, incoming.pour, intake)
             await intake.close()
+            if checked is not None:
+                checked.check()
+                self._check_late(session, intake.head)
+                keep = True
             complete = replace(session, offset=intake.offset).is_completed_by(complete=incoming.complete)
         finally:
-            await uncancelled(self._settle(session.id, intake, sink, notes, complete=complete))
+            await uncancelled(self._settle(intake, sink, notes, complete=complete, keep=keep))
         return Received(intake.offset, intake.crc, intake.head)
+
+    async def _open(self, session: Session, incoming: Incoming) -> tuple[Sink, CheckedSink | None]:
+        """The end of the upload's blob; staged, if there is a checksum to be checked first."""
+        if incoming.digest is None:
+            return await self._blobs.append(session.id, at=session.offset), None
+        staged = await self._blobs.append(session.id, at=session.offset, staged=True)
+        checked = CheckedSink(staged, incoming.digest, at=session.offset)
+        return checked, checked
+
+    def _check_of_head(self, session: Session, *, staged: bool) -> Callable[[bytes], object]:
+        """What looks at an upload's first bytes as they come. Those that may be wrong are looked at later."""
+        return (lambda _: None) if staged else lambda head: self._check_type(session.declared, head)
+
+    def _check_late(self, session: Session, head: bytes) -> None:
+        if len(head) == SNIFF_BYTES:
+            self._check_type(session.declared, head)
 
     async def receive_nothing(self, closed: Session, pouring: Pouring, pour: Pour) -> None:
         """Take a body for an upload that takes no more bytes, if it has none. UploadClosed at its first byte."""
@@ -72,16 +93,18 @@ class Receiver:
         terms = Terms(0, lambda _: UploadClosed(upload_id=closed.id, state=closed.state.value), lambda _: None)
         await self._watch.run(pouring, pour, Intake(_NoSink(), self._buffers, nothing, terms))
 
-    async def _settle(self, key: str, intake: Intake, sink: Sink, notes: NoteKeeper | None, *, complete: bool) -> None:
+    async def _settle(
+        self, intake: Intake, sink: Sink, notes: NoteKeeper | None, *, complete: bool, keep: bool
+    ) -> None:
         """Whatever became of the body: its last bytes to the store, the store's blob let go, the sum noted."""
         try:
             if notes is not None:
                 await notes.stop()
             await intake.close()
         finally:
-            await sink.close(complete=complete)
-        if notes is not None and not complete:
-            await write_note(self._blobs, key, size=intake.offset, crc=intake.crc)
+            await sink.close(complete=complete, keep=keep)
+        if notes is not None and keep and not complete:
+            await notes.write(intake.offset, intake.crc)
 
     async def publish(self, session: Session, caller: Caller, received: Received) -> File:
         """Make the file of an upload whose bytes are all there and durable. ContentRefused."""
@@ -135,7 +158,7 @@ class _NoSink:
     def write(self, views: Sequence[Bytes], count: int) -> None:  # noqa: ARG002 - the port's signature
         raise StorageUnavailable
 
-    async def close(self, *, complete: bool) -> None:
+    async def close(self, *, complete: bool, keep: bool = True) -> None:
         pass
 
 

@@ -44,22 +44,26 @@ async def write_note(blobs: BlobStore, key: str, *, size: int, crc: int) -> None
 
 
 class NoteKeeper:
-    """Writes the note of one long append every few seconds."""
+    """Writes the note of one append: at its end, and every few seconds while it lasts, unless its bytes are staged."""
 
-    def __init__(self, blobs: BlobStore, key: str, intake: Intake) -> None:
+    def __init__(self, blobs: BlobStore, key: str, intake: Intake, *, staged: bool = False) -> None:
         self._blobs, self._key, self._intake = blobs, key, intake
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(NOTE_SECONDS, self._write)
+        self._timer = None if staged else self._loop.call_later(NOTE_SECONDS, self._write)
         self._writing: asyncio.Task[None] | None = None
 
     def _write(self) -> None:
         self._timer = self._loop.call_later(NOTE_SECONDS, self._write)
-        size, crc = self._intake.stored
         if self._writing is None or self._writing.done():
-            self._writing = self._loop.create_task(write_note(self._blobs, self._key, size=size, crc=crc))
+            self._writing = self._loop.create_task(self.write(*self._intake.stored))
+
+    async def write(self, size: int, crc: int) -> None:
+        """Remember that the first `size` bytes have the checksum `crc`."""
+        await write_note(self._blobs, self._key, size=size, crc=crc)
 
     async def stop(self) -> None:
         """No note is being written when this returns."""
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._writing is not None:
             await asyncio.wait([self._writing])

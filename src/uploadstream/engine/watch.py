@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from uploadstream.core.errors import BodyTimeout, Refusal
+from uploadstream.engine.checking import Given
 from uploadstream.engine.intake import Intake
 
 LOOK_SECONDS: Final = 0.1
@@ -25,6 +26,7 @@ class Incoming:
 
     `at`: where its first byte belongs. `length`: that of the whole upload. `count`: how many bytes will come.
     `complete`: whether these are the last; if nothing is said, the upload is complete when its length is reached.
+    `digest`: their checksum. Nothing of them is seen until it was found right.
     """
 
     pour: Pour
@@ -32,6 +34,7 @@ class Incoming:
     length: int | None = None
     count: int | None = None
     complete: bool | None = None
+    digest: Given | None = None
 
 
 class Pouring:

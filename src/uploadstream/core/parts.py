@@ -1,0 +1,33 @@
+"""The blobs that a file's bytes are in: one of its own, or those of several uploads, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """`size` bytes of a file: a whole blob."""
+
+    key: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The bytes of one blob from `start` up to `stop`."""
+
+    key: str
+    start: int
+    stop: int
+
+
+def spans(parts: Iterable[Part], *, start: int, stop: int) -> Iterator[Span]:
+    """Where the bytes of a file from `start` up to `stop` are, in order."""
+    begin = 0
+    for part in parts:
+        end = begin + part.size
+        if max(start, begin) < min(stop, end):
+            yield Span(part.key, max(start, begin) - begin, min(stop, end) - begin)
+        begin = end

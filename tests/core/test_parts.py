@@ -1,0 +1,34 @@
+"""A file in several blobs: every range of it is found."""
+
+from itertools import accumulate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uploadstream.core.parts import Part, Span, spans
+
+
+def test_a_range_over_several_blobs_has_a_span_of_each() -> None:
+    parts = [Part("a", 3), Part("b", 4), Part("a", 3)]
+
+    assert list(spans(parts, start=2, stop=8)) == [Span("a", 2, 3), Span("b", 0, 4), Span("a", 0, 1)]
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 0), (3, 3), (5, 2), (7, 9)])
+def test_a_range_without_bytes_has_no_span(start: int, stop: int) -> None:
+    assert list(spans([Part("a", 3), Part("b", 4)], start=start, stop=stop)) == []
+
+
+@given(st.lists(st.integers(0, 5), max_size=6), st.integers(0, 30), st.integers(0, 30))
+def test_the_spans_of_a_range_are_its_bytes(sizes: list[int], start: int, stop: int) -> None:
+    begins = [0, *accumulate(sizes)]
+    blobs = {str(number): range(begins[number], begins[number + 1]) for number in range(len(sizes))}
+    parts = [Part(key, len(places)) for key, places in blobs.items()]
+
+    found = list(spans(parts, start=start, stop=stop))
+
+    assert [place for span in found for place in blobs[span.key][span.start : span.stop]] == list(
+        range(begins[-1])[start:stop]
+    )
+    assert all(span.start < span.stop for span in found)
