@@ -44,6 +44,14 @@ def test_a_large_file_arrives_whole(
     assert stored_sha256(server, uploaded["url"]) == sha256_of(large_file)
 
 
+def test_t22_a_large_file_whose_chunks_have_checksums_arrives_whole(
+    tuspy: Tuspy, server: RunningServer, large_file: Path
+) -> None:
+    uploaded = tuspy(large_file, chunk_size=5 * MIB, upload_checksum=True)
+
+    assert stored_sha256(server, uploaded["url"]) == sha256_of(large_file)
+
+
 def test_half_an_upload_is_finished_through_the_stored_url(
     tuspy: Tuspy, server: RunningServer, large_file: Path, tmp_path: Path
 ) -> None:

@@ -9,13 +9,14 @@ from urllib.parse import unquote
 
 import httpx
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 Message = MutableMapping[str, Any]
 BASE_URL = "http://service.test"
 
 
 @asynccontextmanager
-async def client_of(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+async def client_of(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application; an error that is none of HTTP comes out of its requests."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=BASE_URL) as client:
         yield client

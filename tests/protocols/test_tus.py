@@ -1,7 +1,8 @@
-"""tus 1.0.0, item by item (T1 to T25 of the checklist), on a real engine in memory."""
+"""tus 1.0.0, item by item (T1 to T32 of the checklist), on a real engine in memory."""
 
 import asyncio
 import base64
+import hashlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.core.refusals import refusal_of
 from tests.engine.world import World, blob_keys, content, memory_world
@@ -34,6 +36,7 @@ from uploadstream.protocols.tus import (
     METADATA_LENGTH_MAX,
     TUS_STATUS,
     Tus,
+    read_checksum,
     read_creation,
     read_metadata,
     read_method,
@@ -149,7 +152,7 @@ async def test_t4_the_extensions_are_a_list(client: httpx.AsyncClient) -> None:
 
     assert {
         *("creation", "creation-with-upload", "creation-defer-length"),
-        *("termination", "expiration"),
+        *("termination", "expiration", "checksum"),
     } <= set(extensions)
 
 
@@ -565,6 +568,149 @@ async def test_t20_an_upload_that_expired_is_410(client: httpx.AsyncClient, worl
     assert [answer.status_code for answer in answers] == [HTTPStatus.GONE] * 2
 
 
+# Checksum
+
+CHECKSUMS = {
+    "sha1": hashlib.sha1(b"abc", usedforsecurity=False).digest(),
+    "sha256": hashlib.sha256(b"abc").digest(),
+    "sha512": hashlib.sha512(b"abc").digest(),
+    "md5": hashlib.md5(b"abc", usedforsecurity=False).digest(),
+    "crc32": bytes.fromhex("352441c2"),
+    "crc32c": bytes.fromhex("364b3fb7"),
+}
+
+
+def checksum(algorithm: str = "sha1") -> dict[str, str]:
+    """The field that is right for `abc`."""
+    return {"Upload-Checksum": f"{algorithm} {base64.b64encode(CHECKSUMS[algorithm]).decode()}"}
+
+
+async def test_t21_the_algorithms_are_told_and_sha1_is_among_them(client: httpx.AsyncClient) -> None:
+    answer = await client.options("/files")
+
+    algorithms = answer.headers["Tus-Checksum-Algorithm"].split(",")
+    assert set(algorithms) == set(CHECKSUMS)
+    assert all(name.isascii() and name == name.lower() for name in algorithms)
+    assert "checksum" in answer.headers["Tus-Extension"].split(",")
+
+
+@pytest.mark.parametrize("algorithm", list(CHECKSUMS))
+async def test_t22_a_chunk_with_the_right_checksum_is_204(client: httpx.AsyncClient, algorithm: str) -> None:
+    url = await created(client, 6)
+
+    answers = [await patched(client, url, at, b"abc", **checksum(algorithm)) for at in (0, 3)]
+
+    assert [answer.status_code for answer in answers] == [HTTPStatus.NO_CONTENT] * 2
+    assert [answer.headers["Upload-Offset"] for answer in answers] == ["3", "6"]
+
+
+@pytest.mark.parametrize("algorithm", list(CHECKSUMS))
+async def test_t22_a_chunk_with_another_checksum_is_460_and_discarded(
+    client: httpx.AsyncClient, algorithm: str
+) -> None:
+    url = await created(client)
+    await patched(client, url, 0, b"abc")
+
+    answer = await patched(client, url, 3, b"abd", **checksum(algorithm))
+
+    assert answer.status_code == 460
+    assert answer.text.startswith(f"Chunk at 3: {algorithm} is ")
+    assert await offset(client, url) == 3
+    assert (await patched(client, url, 3, b"defghij")).headers["Upload-Offset"] == "10"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "sha1", "sha1 ", "sha1 YQ==", "sha1 !", "SHA1 YQ==", "sha3 YQ==", "none YQ==", "sha1,md5 YQ==", " sha1 YQ=="],
+)
+async def test_t22_a_checksum_that_is_none_or_unknown_is_400_and_the_chunk_is_discarded(
+    client: httpx.AsyncClient, value: str
+) -> None:
+    url = await created(client)
+
+    answer = await client.patch(url, headers={**CHUNK, "Upload-Offset": "0", "Upload-Checksum": value}, content=b"abc")
+
+    assert answer.status_code == HTTPStatus.BAD_REQUEST
+    assert answer.text.startswith("Upload-Checksum: must ")
+    assert await offset(client, url) == 0
+
+
+async def test_t22_a_creation_whose_body_has_another_checksum_leaves_nothing(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    fields = {**CHUNK, "Upload-Length": "3", **checksum()}
+
+    right = await client.post("/files", headers=fields, content=b"abc")
+    wrong = await client.post("/files", headers=fields, content=b"abd")
+
+    assert (right.status_code, right.headers["Upload-Offset"]) == (HTTPStatus.CREATED, "3")
+    assert wrong.status_code == 460
+    assert await blob_keys(world) == {right.headers["Location"].rpartition("/")[2]}
+    assert (await world.engine.uploads.list(NOBODY)).rows == []
+
+
+async def test_t23_a_chunk_is_not_seen_before_it_was_checked(app: Starlette, client: httpx.AsyncClient) -> None:
+    url, seen = await created(client), []
+
+    async def look() -> None:
+        seen.append(await offset(client, url))
+
+    await cut_request(app, "PATCH", url, {**CHUNK, "Upload-Offset": "0", **checksum()}, b"abc", then=look)
+
+    assert [*seen, await offset(client, url)] == [0, 0]
+
+
+def with_trailers(app: Starlette, **fields: str) -> ASGIApp:
+    """The application on a server that gives the fields behind a body when that has ended."""
+
+    async def serving(scope: Scope, receive: Receive, send: Send) -> None:
+        trailers: dict[str, str] = {}
+
+        async def receiving() -> Message:
+            message = await receive()
+            if not message.get("more_body", False):
+                trailers.update(fields)
+            return message
+
+        await app({**scope, "extensions": {"uploadstream.trailers": trailers}}, receiving, send)
+
+    return serving
+
+
+@pytest.mark.parametrize(
+    ("announced", "trailer", "status", "stored"),
+    [
+        ("Upload-Checksum", checksum()["Upload-Checksum"], 204, 3),
+        ("x, upload-checksum", checksum("crc32c")["Upload-Checksum"], 204, 3),
+        ("Upload-Checksum", checksum()["Upload-Checksum"].swapcase(), 400, 0),
+        ("Upload-Checksum", f"sha1 {encoded('x' * 20)}", 460, 0),
+        ("Upload-Checksum", "sha3 YQ==", 400, 0),
+        ("Upload-Checksum", None, 204, 3),
+        ("Other", f"sha1 {encoded('x' * 20)}", 204, 3),
+    ],
+)
+async def test_t24_a_checksum_that_was_announced_may_come_behind_the_body(
+    app: Starlette, client: httpx.AsyncClient, announced: str, trailer: str | None, status: int, stored: int
+) -> None:
+    url = await created(client)
+    fields = {} if trailer is None else {"upload-checksum": trailer}
+
+    async with client_of(with_trailers(app, **fields)) as other:
+        answer = await patched(other, url, 0, b"abc", Trailer=announced)
+        options = await other.options("/files")
+
+    assert answer.status_code == status
+    assert await offset(client, url) == stored
+    assert "checksum-trailer" in options.headers["Tus-Extension"].split(",")
+
+
+async def test_t24_trailers_are_not_announced_where_the_server_does_not_give_them(client: httpx.AsyncClient) -> None:
+    url = await created(client)
+
+    assert "checksum-trailer" not in (await client.options("/files")).headers["Tus-Extension"]
+    assert (await patched(client, url, 0, b"abc", Trailer="Upload-Checksum")).headers["Upload-Offset"] == "3"
+
+
 # Termination
 
 
@@ -636,12 +782,12 @@ async def test_a_type_that_is_not_taken_here_is_415(world: World) -> None:
 field_names = st.sampled_from(
     [
         *("upload-length", "upload-defer-length", "upload-offset", "upload-metadata", "content-type"),
-        *("content-length", "transfer-encoding", "x-user-id", "tus-resumable"),
+        *("content-length", "transfer-encoding", "x-user-id", "tus-resumable", "upload-checksum"),
     ]
 )
 field_values = (
     st.text(max_size=40)
-    | st.sampled_from(["1", "10", CHUNK_TYPE, "chunked", f"filename {encoded('a')}"])
+    | st.sampled_from(["1", "10", CHUNK_TYPE, "chunked", f"filename {encoded('a')}", "sha1 YQ=="])
     | st.integers(-5, 2**70).map(str)
 )
 
@@ -649,7 +795,7 @@ field_values = (
 @given(st.dictionaries(field_names, field_values))
 def test_any_fields_are_read_or_refused(fields: dict[str, str]) -> None:
     refusals: list[Refusal] = []
-    for read in (read_creation, read_patch, read_user):
+    for read in (read_creation, read_patch, read_user, read_checksum):
         try:
             read(fields)
         except BadField as error:

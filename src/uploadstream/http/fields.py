@@ -23,6 +23,7 @@ SINGLE: Final = {
     for name in (
         *("Authorization", "Content-Length", "Content-Type", "Host", "Range", "X-Api-Key", "X-User-Id"),
         *("Tus-Resumable", "Upload-Defer-Length", "Upload-Length", "Upload-Metadata", "Upload-Offset"),
+        *("Upload-Checksum", "Upload-Concat"),
         "X-HTTP-Method-Override",
     )
 }

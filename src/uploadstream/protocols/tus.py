@@ -1,6 +1,6 @@
-"""tus 1.0.0 (tus.io): core, creation, creation-with-upload, creation-defer-length, termination, expiration.
+"""tus 1.0.0 (tus.io): core, and the extensions that EXTENSIONS names.
 
-The numbers T1 … T25 are those of the checklist that the tests name.
+The numbers T1 … T32 are those of the checklist that the tests name.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from uploadstream.core.access import Caller, check_user
+from uploadstream.core.digests import ALGORITHMS, Digest, check_digest
 from uploadstream.core.errors import BadBodyType, BadField, ChecksumMismatch, LengthMismatch, Refusal, Unavailable
 from uploadstream.core.session import Declared, Session, State
+from uploadstream.engine.checking import Given
 from uploadstream.engine.intake import Intake
 from uploadstream.engine.uploads import Uploaded, Uploads
 from uploadstream.engine.watch import Incoming
@@ -28,7 +30,10 @@ from uploadstream.http.pour import ClientGone, pour_body
 from uploadstream.http.problems import STATUS, fields_of, status_of
 
 VERSION: Final = "1.0.0"
-EXTENSIONS: Final = "creation,creation-with-upload,creation-defer-length,termination,expiration"
+EXTENSIONS: Final = "creation,creation-with-upload,creation-defer-length,termination,expiration,checksum"
+# What a server has that reads the fields behind a chunked body: a dictionary of them, filled when that has ended.
+TRAILERS: Final = "uploadstream.trailers"
+CHECKSUM: Final = "Upload-Checksum"
 CHUNK_TYPE: Final = "application/offset+octet-stream"
 UNNAMED: Final = "unnamed"
 METADATA_LENGTH_MAX: Final = 8 * 1024
@@ -119,6 +124,24 @@ def read_patch(fields: Fields) -> Patch:
     return Patch(offset, length, read_count("Content-Length", fields.get("content-length")))
 
 
+def read_checksum(fields: Fields) -> Digest | None:
+    """Upload-Checksum (T22), None if it is absent. BadField, also for an algorithm that is not known here."""
+    value = fields.get(CHECKSUM.lower())
+    if value is None:
+        return None
+    algorithm, _, encoded = value.partition(" ")
+    try:
+        expected = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadField(CHECKSUM, f"must be an algorithm and a checksum in base64, is {shown(value)}") from None
+    return check_digest(Digest(algorithm, expected), field=CHECKSUM)
+
+
+def announces_checksum(fields: Fields) -> bool:
+    """Whether a checksum is to come behind the body (T24; RFC 9110, section 6.6.2)."""
+    return CHECKSUM.lower() in {name.strip().lower() for name in fields.get("trailer", "").split(",")}
+
+
 def write_offset(session: Session, expires_at: datetime) -> dict[str, str]:
     """The fields of an answer to a body (T9, T18, T19)."""
     fields = {"Upload-Offset": str(session.offset)}
@@ -200,23 +223,29 @@ class Tus:
         response.headers["Tus-Resumable"] = VERSION
         return response
 
-    async def options(self, _: Request) -> Response:
-        """What this server can do (T2 to T5)."""
+    async def options(self, request: Request) -> Response:
+        """What this server can do (T2 to T5, T21, T24)."""
         fields = {
             "Tus-Version": VERSION,
-            "Tus-Extension": EXTENSIONS,
+            "Tus-Extension": EXTENSIONS if trailers_of(request) is None else f"{EXTENSIONS},checksum-trailer",
             "Tus-Max-Size": str(self._uploads.limits.file_size_max),
+            "Tus-Checksum-Algorithm": ",".join(ALGORITHMS),
             **self._beside,
         }
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=fields)
 
     async def post(self, request: Request) -> Response:
         """Create an upload (T12 to T15), with its first bytes if there are any (T18)."""
-        creation = read_creation(request.headers)
+        creation, digest = read_creation(request.headers), digest_of(request)
         caller = caller_of(request, creation.declared.user_id)
         uploaded = await self._uploads.create(creation.declared, caller, count=creation.count)
         if creation.has_body:
-            uploaded = await self._uploads.append(uploaded.session.id, caller, Incoming(into(request), at=0))
+            upload_id = uploaded.session.id
+            try:
+                uploaded = await self._uploads.append(upload_id, caller, Incoming(into(request), at=0, digest=digest))
+            except (ChecksumMismatch, BadField):  # nobody is told where the upload is
+                await self._uploads.abort(upload_id, caller)
+                raise
         fields = {"Location": f"{self._path}/{uploaded.session.id}", **self._offset(uploaded)}
         return Response(status_code=HTTPStatus.CREATED, headers=fields)
 
@@ -227,9 +256,9 @@ class Tus:
         return Response(status_code=HTTPStatus.OK, headers=fields)
 
     async def patch(self, request: Request) -> Response:
-        """Append bytes (T9, T10)."""
-        patch = read_patch(request.headers)
-        incoming = Incoming(into(request), at=patch.offset, length=patch.length, count=patch.count)
+        """Append bytes (T9, T10); with a checksum, all of the body or nothing (T22, T23)."""
+        patch, digest = read_patch(request.headers), digest_of(request)
+        incoming = Incoming(into(request), patch.offset, patch.length, patch.count, digest=digest)
         uploaded = await self._uploads.append(request.path_params["id"], caller_of(request), incoming)
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=self._offset(uploaded))
 
@@ -246,6 +275,20 @@ def caller_of(request: Request, user_id: str = "") -> Caller:
     """Who sent a request: the user it names, and where it comes from."""
     address = request.client.host if request.client else ""
     return Caller(user_id or read_user(request.headers), "tus", address)
+
+
+def trailers_of(request: Request) -> Fields | None:
+    """The fields behind the body, there once that has ended; None if the server does not give them."""
+    found: Fields | None = (request.scope.get("extensions") or {}).get(TRAILERS)
+    return found
+
+
+def digest_of(request: Request) -> Given | None:
+    """The checksum of a request's body, or, if it comes behind that, what gives it then (T22, T24). BadField."""
+    trailers = trailers_of(request)
+    if CHECKSUM.lower() not in request.headers and trailers is not None and announces_checksum(request.headers):
+        return lambda: read_checksum(trailers)
+    return read_checksum(request.headers)
 
 
 def into(request: Request) -> Callable[[Intake], Awaitable[None]]:
