@@ -39,7 +39,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "pydantic_settings": ("settings",),
     "rich": ("cli.*",),
     "sqlalchemy": ("adapters.catalog.*",),
-    "starlette": ("app", "http.*", "protocols.*"),
+    "starlette": ("app", "http.*", "protocols.*", "web.*"),
     "structlog": ("app", "cli.*", "observability.logs", "servers.grpc"),
     "tenacity": ("client.*",),
     "typer": ("cli.*",),

@@ -51,6 +51,7 @@ from uploadstream.servers.http1_server import Certificate, HttpServer
 from uploadstream.servers.listening import listen, port_of, reserve
 from uploadstream.servers.workers import supervise
 from uploadstream.settings import Settings
+from uploadstream.web.page import Page
 
 __all__ = [
     "BadCertificate",
@@ -122,6 +123,7 @@ def http_app(running: Service, *, is_draining: Callable[[], bool]) -> Starlette:
         *only(Choice.TUS, Tus(running.uploads, beside=ietf.discovery()).routes()),
         *only(Choice.IETF, ietf.routes()),
         *Content(running.downloads).routes(),
+        *Page().routes(),
         Mount("/", rest.app(title="UploadStream", version=version("uploadstream"), beside=OPENAPI)),
     ]
     return Starlette(routes=routes)

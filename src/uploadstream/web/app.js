@@ -1,0 +1,56 @@
+// Puts the page together.
+
+import { contentAddress, user } from "./api.js";
+import { copy, Library } from "./library.js";
+import { follow } from "./live.js";
+import { Pond } from "./pond.js";
+import { Preview } from "./preview.js";
+import { toast } from "./toasts.js";
+import { missingText, Uploads } from "./uploads.js";
+import { remaining } from "./words.js";
+
+const command = document.getElementById("command");
+
+const preview = new Preview({
+  copyLink: (file) => copy(contentAddress(file), "Link copied"),
+  remove: (file) => library.remove(file),
+  restore: (file) => library.restore(file),
+});
+const uploads = new Uploads({
+  add: (file, id) => pond.add(file, id),
+  has: (id) => pond.has(id),
+  changed: () => library.view === "uploads" && library.showEmpty(),
+});
+const library = new Library({ preview, uploads });
+const pond = new Pond({
+  arrived: (id) => library.heard(id),
+  left: ({ id, name }) => {
+    const upload = uploads.open.get(id)?.upload;
+    const kept = upload ? ` for ${remaining(upload.expires_at)}` : "";
+    toast(`What came of ${name} is kept${kept}, under In progress.`, {
+      actions: [["Discard", () => uploads.discard({ upload_id: id, filename: name })]],
+    });
+  },
+});
+
+follow({
+  told: (kind, event) => {
+    if (kind === "lost" || event.file) library.heard(event.id, kind === "lost" ? null : event.file);
+    if (kind !== "deleted" && kind !== "restored") uploads.heard(event.id, event.upload);
+  },
+  again: () => {
+    uploads.look();
+    library.look();
+  },
+});
+
+const missing = await uploads.resume();
+if (missing.length) {
+  toast(missingText(missing), {
+    stays: true,
+    actions: [["Continue", () => (missing.length === 1 ? uploads.proceed(missing[0]) : library.choose("uploads"))]],
+  });
+}
+
+command.textContent = `uploadstream put film.mp4${user ? ` --user ${user}` : ""} --server ${location.origin}`;
+document.getElementById("copy-command").onclick = () => copy(command.textContent, "Command copied");
