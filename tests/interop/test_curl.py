@@ -212,3 +212,40 @@ def test_ranges_come_as_asked(send: Curl, finished: str, server: RunningServer, 
     assert middle.content == content[1048575:3145729]
     assert middle.headers["Content-Range"] == f"bytes 1048575-3145728/{len(content)}"
     assert last.content == content[-1000:]
+
+
+# Whole bodies, of a curl that knows no protocol at all
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path", "name"),
+    [
+        (("-T", "{file}"), "/files/", "words of mine.txt"),
+        (("-T", "{file}"), "/files?filename=b.txt", "b.txt"),
+        (("--data-binary", "@{file}"), "/files", "unnamed"),
+        (("--data-binary", "@{file}", "-H", 'Content-Disposition: inline; filename="c.txt"'), "/files", "c.txt"),
+        (("-T", "{file}", "-H", "Transfer-Encoding: chunked"), "/files/", "words of mine.txt"),
+    ],
+)
+def test_a_plain_upload_becomes_a_file(
+    send: Curl, server: RunningServer, tmp_path: Path, arguments: tuple[str, ...], path: str, name: str
+) -> None:
+    file = tmp_path / "words of mine.txt"
+    file.write_text("words\n" * 1000)
+
+    response = send(*(one.format(file=file) for one in arguments), f"{server.http_url}{path}")
+
+    described = response.json()
+    assert (response.status_code, described["filename"]) == (HTTPStatus.CREATED, name)
+    assert httpx.get(httpx.URL(server.http_url).join(response.headers["Location"])).text == file.read_text()
+    assert described["content_type"] == "text/plain"
+
+
+def test_a_form_is_refused_with_a_reason(send: Curl, server: RunningServer, tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("words")
+
+    response = send("-F", f"file=@{file}", f"{server.http_url}/files")
+
+    assert response.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    assert "multipart/form-data" in response.json()["detail"]
