@@ -365,6 +365,19 @@ async def test_r3_r26_an_upload_with_all_its_bytes_is_complete_when_its_sender_s
     assert (heard.status, heard.fields["upload-complete"]) == (201, "?1")
 
 
+@pytest.mark.parametrize(("version", "complete"), [("5", "?1"), ("6", "?1"), ("7", "?0"), ("10", "?0")])
+async def test_r3_r39_up_to_version_6_an_upload_is_complete_at_its_length(
+    app: Starlette, version: str, complete: str
+) -> None:
+    said = {**PART, "Upload-Draft-Interop-Version": version, "Upload-Complete": "?0"}
+    url = (await hear(app, "POST", "/files", {**said, "Upload-Length": "5"}, b"he")).fields["location"]
+
+    heard = await hear(app, "PATCH", url, {**said, "Upload-Offset": "2"}, b"llo")
+
+    assert (heard.fields["upload-offset"], heard.fields["upload-complete"]) == ("5", complete)
+    assert (heard.status == 201) == (complete == "?1")
+
+
 async def test_r27_the_last_answer_can_be_had_again(app: Starlette) -> None:
     url = await begun(app, b"hel")
     first = await patched(app, url, 3, b"lo", last=True)

@@ -70,6 +70,7 @@ def test_r39_who_says_incomplete_speaks_the_first_draft_also_without_its_number(
         ("has_media_type", {6, 7, 8, 9, 10}),
         ("tells_progress", {5, 6, 7, 8, 9, 10}),
         ("asks_bare", {3, 4, 5, 6}),
+        ("ends_at_length", {3, 4, 5, 6}),
     ],
 )
 def test_r39_what_differs_between_the_versions(field: str, versions: set[int]) -> None:
@@ -93,6 +94,14 @@ def test_r3_only_a_boolean_says_whether_an_upload_is_complete(value: str, comple
 def test_r39_version_3_says_it_the_other_way_round(value: str, complete: bool | None) -> None:
     assert DIALECTS[3].read_complete({"upload-incomplete": value}) is complete
     assert DIALECTS[3].write_complete(complete=True) == {"Upload-Incomplete": "?0"}
+
+
+@pytest.mark.parametrize(("version", "of_a_part"), [(3, None), (6, None), (7, False), (10, False)])
+def test_r3_r39_up_to_version_6_a_part_that_reaches_the_length_is_the_last(
+    version: int, of_a_part: bool | None
+) -> None:
+    assert DIALECTS[version].completes(said=False) is of_a_part
+    assert DIALECTS[version].completes(said=True) is True
 
 
 # Creation
@@ -122,6 +131,7 @@ def test_r3_a_sender_in_parts_tells_when_its_upload_is_complete() -> None:
     assert read_creation({"upload-length": "5"}, name="", complete=False).declared.is_told
     assert read_creation({}, name="", complete=True).declared.is_told
     assert not read_creation({"content-length": "5"}, name="", complete=True).declared.is_told
+    assert not read_creation({"upload-length": "5"}, name="", complete=None).declared.is_told
 
 
 @pytest.mark.parametrize(

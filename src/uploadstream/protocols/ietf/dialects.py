@@ -26,6 +26,7 @@ class Dialect:
     tells_progress: bool = True  # 104s may tell an offset (from -03 on)
     lifetime: str = "max-age"  # what Upload-Limit calls it ("expires" in -04 and -05)
     asks_bare: bool = False  # HEAD and DELETE must not have the fields of an append (up to -05)
+    ends_at_length: bool = False  # nothing but a body's end is the end of an upload (up to -05)
     says_incomplete: bool = False  # Upload-Incomplete instead of Upload-Complete, and the other way round (-01)
 
     def read_complete(self, fields: Fields) -> bool | None:
@@ -35,6 +36,13 @@ class Dialect:
         said = read_boolean(fields.get("upload-incomplete"))
         return None if said is None else not said
 
+    def completes(self, *, said: bool) -> bool | None:
+        """Whether a body completes its upload; None: if it reaches its length.
+
+        tus-js-client says ?0 of the last part of a file that it reads from a disk.
+        """
+        return None if self.ends_at_length and not said else said
+
     def write_complete(self, *, complete: bool) -> dict[str, str]:
         """Whether the upload is complete."""
         if self.says_incomplete:
@@ -43,7 +51,7 @@ class Dialect:
 
 
 LATEST: Final = Dialect()
-_EXPIRES: Final = Dialect(lifetime="expires", asks_bare=True)
+_EXPIRES: Final = Dialect(lifetime="expires", asks_bare=True, ends_at_length=True)
 _UNTYPED: Final = replace(_EXPIRES, has_media_type=False)
 _SILENT: Final = replace(_UNTYPED, tells_progress=False)
 _INCOMPLETE: Final = replace(_SILENT, says_incomplete=True)

@@ -25,12 +25,12 @@ _OF_APPENDS: Final = ("Upload-Offset", "Upload-Complete", "Upload-Incomplete", "
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """What a body is: where it belongs, how long it is and the upload will be, and whether it is the last."""
+    """What a body is: where it belongs, how long it is and the upload will be, and whether it completes that."""
 
     at: int
     count: int | None
     length: int | None
-    complete: bool
+    complete: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,11 @@ def read_whole(fields: Fields, *, name: str) -> Declared:
     return read_declared(fields, name=name, length=length, is_told=False)
 
 
-def read_creation(fields: Fields, *, name: str, complete: bool) -> Creation:
+def read_creation(fields: Fields, *, name: str, complete: bool | None) -> Creation:
     """A request that begins an upload (R4, R9, R18). BadField, LengthMismatch."""
     first = _read_body(fields, at=0, complete=complete)
     # an upload of one body of known length is complete when that is there, whether or not its answer was sent
-    is_told = not complete or first.length is None
+    is_told = complete is False or first.length is None
     declared = read_declared(fields, name=name, length=first.length, is_told=is_told)
     return Creation(declared, first)
 
@@ -84,7 +84,7 @@ def read_append(fields: Fields, dialect: Dialect) -> Append:
     if complete is None:
         name = next(iter(dialect.write_complete(complete=True)))
         raise BadField(name, "must be ?0 or ?1, is missing or something else")
-    return _read_body(fields, at=at, complete=complete)
+    return _read_body(fields, at=at, complete=dialect.completes(said=complete))
 
 
 def check_bare(fields: Fields, dialect: Dialect) -> None:
@@ -126,7 +126,7 @@ def write_file(file: File) -> dict[str, object]:
     }
 
 
-def _read_body(fields: Mapping[str, str], *, at: int, complete: bool) -> Append:
+def _read_body(fields: Mapping[str, str], *, at: int, complete: bool | None) -> Append:
     count = read_count("Content-Length", fields.get("content-length"))
     length = read_integer(fields.get("upload-length"))
     return Append(at, count, told_length(at=at, count=count, length=length, complete=complete), complete)

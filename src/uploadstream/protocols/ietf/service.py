@@ -161,10 +161,10 @@ class Ietf:
         """Begin an upload, with its first bytes if there are any (R9 to R18); a plain body becomes a file at once."""
         request = exchange.request
         name = request.query_params.get("filename") or request.path_params.get("id", "")
-        complete = exchange.dialect.read_complete(request.headers)
-        if complete is None:
+        said = exchange.dialect.read_complete(request.headers)
+        if said is None:
             return await self._store_whole(exchange, name)
-        creation = read_creation(request.headers, name=name, complete=complete)
+        creation = read_creation(request.headers, name=name, complete=exchange.dialect.completes(said=said))
         first = creation.first
         uploaded = await self._uploads.create(creation.declared, exchange.caller, count=first.count or 0)
         if uploaded.file is None:
