@@ -24,6 +24,7 @@ from uvicorn.server import ServerState
 
 from uploadstream.http.fields import is_host
 from uploadstream.http.pour import EXTENSION, ClientGone, Intake
+from uploadstream.servers.answers import Answer, extensions
 from uploadstream.servers.pump import Body, Line, Pump
 
 READ_SIZE: Final = 64 * 1024
@@ -300,7 +301,7 @@ class HttpProtocol(HttpToolsProtocol):
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110, section 10.1.1
         super().on_headers_complete()
-        self.scope["extensions"] = {EXTENSION: partial(self.pour, self.cycle)}  # type: ignore[dict-item]
+        self.scope["extensions"] = {EXTENSION: partial(self.pour, self.cycle), **extensions(self.scope, self.transport)}
         self._receiving = True
         self._keep_alive = self.cycle.keep_alive and not self._shared.draining
         self.cycle.keep_alive = False
@@ -339,7 +340,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, Answer(app, cycle))
 
     # The extension
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from uploadstream.http.pour import Intake
+from uploadstream.servers.sendfile import FileSending
 
 LINGER_BYTES: Final = 16 * 1024 * 1024
 
@@ -28,6 +29,14 @@ class Valve(Protocol):
 
     def resume_reading(self) -> None:
         """Go on."""
+        ...
+
+
+class Outflow(Protocol):
+    """Knows whether the client keeps up with what is written to it."""
+
+    async def drain(self) -> None:
+        """Wait until it has caught up, or is gone."""
         ...
 
 
@@ -187,6 +196,7 @@ class Pump(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is no more."""
         self._owner.connection_lost(exc)
+        self.line.lose()
 
     def pause_writing(self) -> None:
         """The client is slow to read."""
@@ -204,7 +214,8 @@ class Line(asyncio.Transport):
         super().__init__()
         self._closing = False
         self._lingers = False
-        self._unsent = 0
+        self._sending: FileSending | None = None
+        self._progress = (0, 0)  # in memory, and of a file: how far it is
         self._still_since = 0.0
         self._transport = transport
         self._pump = pump
@@ -238,11 +249,43 @@ class Line(asyncio.Transport):
 
     def look(self, now: float, *, send_seconds: float, linger_seconds: float) -> None:
         """Abort when nothing moves: the client does not read, or it had its time to read while we linger."""
-        unsent = self._transport.get_write_buffer_size()
-        if unsent != self._unsent or not (unsent or self._closing):
-            self._unsent, self._still_since = unsent, now
+        unsent, sending = self.get_write_buffer_size(), self._sending
+        progress = (unsent, sending.sent if sending else 0)
+        if progress != self._progress or not (unsent or sending or self._closing):
+            self._progress, self._still_since = progress, now
         elif now - self._still_since > (linger_seconds if self._lingers and not unsent else send_seconds):
             self.abort()
+
+    def get_write_buffer_size(self) -> int:
+        """How many bytes wait in memory for the client to read."""
+        return self._transport.get_write_buffer_size()
+
+    @property
+    def can_send_files(self) -> bool:
+        """Whether the kernel can put a file's bytes on this line: not through TLS, and not past uvloop's own queue."""
+        transport: object = self._transport
+        return isinstance(transport, asyncio.Transport) and transport.get_extra_info("ssl_object") is None
+
+    async def send_file(self, source: int, *, at: int, count: int, outflow: Outflow) -> int:
+        """Send what was written, then bytes of a file past the transport; how many. ConnectionError, OSError."""
+        self._transport.set_write_buffer_limits(high=0)  # until all is in the socket, the outflow counts as paused
+        try:
+            await outflow.drain()
+        finally:
+            self._transport.set_write_buffer_limits()
+        if self.is_closing():
+            raise ConnectionAbortedError
+        target = self._transport.get_extra_info("socket").fileno()
+        self._sending = FileSending(target, source, at=at, count=count)
+        try:
+            return await self._sending.run()
+        finally:
+            self._sending = None
+
+    def lose(self) -> None:
+        """The connection is no more."""
+        if self._sending is not None:
+            self._sending.lose()
 
     def can_write_eof(self) -> bool:
         """Whether one direction can be closed without the other."""
