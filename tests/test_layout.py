@@ -43,7 +43,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "structlog": ("app", "cli.*", "observability.logs", "servers.grpc"),
     "tenacity": ("client.*",),
     "typer": ("cli.*",),
-    "uvicorn": ("servers.http1*",),
+    "uvicorn": ("servers.http1*", "servers.answers"),
 }
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if GENERATED not in path.parents)

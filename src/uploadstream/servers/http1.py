@@ -22,6 +22,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from uploadstream.http import trailers
 from uploadstream.http.fields import is_host
 from uploadstream.http.pour import EXTENSION, ClientGone, Intake
 from uploadstream.servers.answers import Answer, extensions
@@ -39,6 +40,7 @@ class HttpLimits:
 
     head_size_max: int = 32 * 1024
     url_size_max: int = 8 * 1024
+    trailers_size_max: int = 8 * 1024
     head_seconds: float = 15  # from connecting, or from the first byte of a next request
     body_seconds: float = 60  # without a byte of a body that is not poured (a poured one is the engine's)
     idle_seconds: int = 75
@@ -96,6 +98,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._keep_alive = False
         self._body: Body | None = None
         self._pieces: list[bytes] = []
+        self._trailers: list[tuple[bytes, bytes]] = []
         # for the limits
         self._fruitless = 0  # bytes since the parser last had a result
         self._head_since: float | None = None
@@ -274,10 +277,13 @@ class HttpProtocol(HttpToolsProtocol):
             raise Unparsable(HTTPStatus.REQUEST_URI_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of the head; those behind a chunked body come too late to mean anything (RFC 9110, 6.5.1)."""
-        if not self._in_head:
-            return
+        """A field of the head, or one behind a chunked body, which never becomes one of the head."""
         self._head_size += len(name) + len(value) + len(b": \r\n")
+        if not self._in_head:
+            if self._head_size > self._limits.trailers_size_max or trailers.is_framing(name):
+                raise Unparsable(HTTPStatus.BAD_REQUEST)
+            self._trailers.append((name, value))
+            return
         if self._head_size + len(self.url) > self._limits.head_size_max:
             raise Unparsable(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         super().on_header(name, value)
@@ -289,6 +295,8 @@ class HttpProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= PIPELINE_MAX:
             raise Unparsable(HTTPStatus.SERVICE_UNAVAILABLE)
         self._in_head = False
+        self._head_size = 0  # of the trailers from here on
+        self._trailers = []
         self._fruitless = 0
         self._head_since = None
         self._taken = 0
@@ -301,7 +309,10 @@ class HttpProtocol(HttpToolsProtocol):
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110, section 10.1.1
         super().on_headers_complete()
-        self.scope["extensions"] = {EXTENSION: partial(self.pour, self.cycle), **extensions(self.scope, self.transport)}
+        offered = {EXTENSION: partial(self.pour, self.cycle), **extensions(self.scope, self.transport)}
+        if self._length is None:
+            offered[trailers.EXTENSION] = {}
+        self.scope["extensions"] = offered
         self._receiving = True
         self._keep_alive = self.cycle.keep_alive and not self._shared.draining
         self.cycle.keep_alive = False
@@ -330,6 +341,8 @@ class HttpProtocol(HttpToolsProtocol):
             return  # the head is fed again
         self._fruitless = 0
         self._receiving = False
+        if self._trailers:
+            self.scope["extensions"][trailers.EXTENSION].update(trailers.read_trailers(self._trailers))
         body, self._body = self._body, None
         if body is not None:
             self._hand_on(body)
