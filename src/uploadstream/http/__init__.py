@@ -1,1 +1,1 @@
-"""What the HTTP protocols share, as values: field grammars, callers, ranges, problems."""
+"""What the HTTP protocols share, as values: field grammars, callers, conditions, ranges, problems."""
