@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from io import FileIO
+from typing import Protocol, runtime_checkable
 
 from uploadstream.core.files import Audit, File
 from uploadstream.core.pages import Position
@@ -149,6 +150,18 @@ class BlobStore(Protocol):
 
     async def check(self) -> None:
         """Raise StorageUnavailable unless bytes can be written now."""
+        ...
+
+
+@runtime_checkable
+class OpensFiles(Protocol):
+    """A store whose blobs are files, which the kernel can send by itself."""
+
+    def open_file(self, key: str) -> FileIO:
+        """A blob that is there, open for reading, for the caller to close. StorageUnavailable.
+
+        A blob removed while it is open goes on being readable.
+        """
         ...
 
 

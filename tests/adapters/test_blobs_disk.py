@@ -68,6 +68,16 @@ class TestDiskBlobsOnASlowDisk(BlobStoreContract):
         yield from in_use(store)
 
 
+async def test_an_open_file_outlives_its_blob(disk: DiskBlobs) -> None:
+    await store_bytes(disk, KEY, b"abc")
+
+    with disk.open_file(KEY) as opened:
+        await disk.remove(KEY)
+        assert os.pread(opened.fileno(), 10, 0) == b"abc"
+    with pytest.raises(StorageUnavailable):
+        disk.open_file(KEY)
+
+
 # Paths
 
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tests.engine.world import ANN, BOB, Engine, World, body, declared
+from uploadstream.adapters.memory import MemoryBlobs
 from uploadstream.core.access import Caller
 from uploadstream.core.errors import Gone, NotFound, StorageUnavailable
 from uploadstream.core.files import File
@@ -102,6 +103,30 @@ async def test_what_is_there_already_is_given_without_waiting_for_more(engine: E
     assert await follow(engine, upload_id, 0, len(SENT)) == SENT
     assert await follow(engine, upload_id, 10, 10) == b""
     assert await follow(engine, upload_id, 10, 5) == b""
+
+
+async def test_the_last_byte_is_not_given_before_there_is_a_file(engine: Engine) -> None:
+    upload_id = (await engine.uploads.create(declared(len(SENT)), ANN)).session.id
+    await engine.uploads.append(upload_id, ANN, Incoming(body(SENT), complete=False))
+    following = [asyncio.create_task(follow(engine, upload_id, 0, stop)) for stop in (None, len(SENT))]
+
+    assert await follow(engine, upload_id, 0, len(SENT) - 1) == SENT[:-1]
+    assert not any(one.done() for one in following)
+    await engine.uploads.append(upload_id, ANN, Incoming(body(), complete=True))
+
+    assert [await one for one in following] == [SENT, SENT]
+
+
+async def test_a_file_of_a_disk_is_opened_and_one_in_memory_is_not(engine: Engine, world: World, file: File) -> None:
+    empty = await engine.uploads.store_whole(declared(0), ANN, body())
+
+    opened = engine.downloads.open_file(file)
+
+    assert engine.downloads.open_file(empty) is None
+    assert (opened is None) == isinstance(world.blobs, MemoryBlobs)
+    if opened is not None:
+        with opened:
+            assert opened.read() == SENT
 
 
 async def test_an_upload_that_ends_without_a_file_ends_who_follows_it(engine: Engine) -> None:

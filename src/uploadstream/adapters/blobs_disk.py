@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
@@ -138,6 +139,11 @@ class DiskBlobs:
                     await asyncio.sleep(0)  # what is in memory is read without waiting, and others want to run
         finally:
             os.close(fd)
+
+    def open_file(self, key: str) -> FileIO:
+        """See ports.OpensFiles."""
+        with translated():
+            return FileIO(self.path(key))
 
     async def _read_into(self, fd: int, buffer: memoryview, at: int) -> int:
         """On the loop while the bytes are in memory, or, where that is not known, while the disk is quick."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from io import FileIO
 from typing import Final
 
 from uploadstream.core.access import Caller
@@ -11,7 +12,7 @@ from uploadstream.core.errors import StorageUnavailable
 from uploadstream.core.files import File
 from uploadstream.engine.files import Files
 from uploadstream.engine.uploads import Uploaded, Uploads
-from uploadstream.ports import BlobStore, Ports
+from uploadstream.ports import BlobStore, OpensFiles, Ports
 
 FOLLOW_SECONDS: Final = 0.1
 
@@ -32,6 +33,10 @@ class Downloads:
         """Its bytes from `start` up to `stop`, in pieces."""
         return self._blobs.read(file.id, start=start, stop=stop, piece_size=piece_size)
 
+    def open_file(self, file: File) -> FileIO | None:
+        """The file as the operating system has it, for the caller to close; None where its bytes are to be read."""
+        return self._blobs.open_file(file.id) if isinstance(self._blobs, OpensFiles) and file.size else None
+
     async def open_or_follow(self, file_id: str, caller: Caller) -> Uploaded:
         """The file, or the open upload that may become it. NotFound, Gone."""
         return await self._uploads.status(file_id, caller)
@@ -39,10 +44,14 @@ class Downloads:
     async def follow(
         self, upload_id: str, caller: Caller, *, start: int, stop: int | None, piece_size: int
     ) -> AsyncIterator[bytes]:
-        """The bytes from `start` on as they arrive, until `stop` or the file's end. Gone if there will be no file."""
+        """The bytes from `start` on as they arrive, until `stop` or the file's end. Gone if there will be no file.
+
+        The last byte of all comes when the file is there: an upload that has all bytes may yet be refused, and who
+        counts them is not to take it for a file.
+        """
         while True:
             found = await self._uploads.status(upload_id, caller)
-            end = found.session.offset if stop is None else min(stop, found.session.offset)
+            end = _sure_end(found) if stop is None else min(stop, _sure_end(found))
             if start < end:
                 try:
                     async for piece in self._blobs.read(upload_id, start=start, stop=end, piece_size=piece_size):
@@ -55,3 +64,9 @@ class Downloads:
                 return
             else:
                 await asyncio.sleep(FOLLOW_SECONDS)
+
+
+def _sure_end(found: Uploaded) -> int:
+    """How far an upload may be read."""
+    session = found.session
+    return session.offset - 1 if session.is_full and session.offset and found.file is None else session.offset
