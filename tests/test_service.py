@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.contracts.blobs import a_key, store_bytes
+from tests.http_rig import serving
 from tests.protocols.asgi import client_of
 from uploadstream import app
 from uploadstream.core.errors import Busy, StorageUnavailable
@@ -110,3 +111,32 @@ async def test_a_service_says_that_it_is_ready_to_all_who_ask_at_once(tmp_path: 
         answers = await asyncio.gather(*(client.get("/readyz") for _ in range(100)))
 
     assert {answer.status_code for answer in answers} == {200}
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("OPTIONS /files", 204),
+        ("HEAD /files/5f0c1a2b-0000-4000-8000-00000000000a\r\nTus-Resumable: 1.0.0", 404),
+        ("POST /files\r\nTus-Resumable: 0.0.1", 412),
+        ("GET /api/v1/files?page_size=-1", 400),
+        ("GET /api/v1/files", 200),
+        ("GET /no/such/path", 404),
+        ("GET /readyz", 200),
+    ],
+)
+async def test_a_page_of_another_origin_may_read_every_protocol(tmp_path: Path, head: str, status: int) -> None:
+    target, _, fields = head.partition("\r\n")
+    page = "Host: here\r\nOrigin: https://page.example\r\nContent-Length: 0"
+
+    async with (
+        app.service(settings_of(tmp_path)) as running,
+        serving(app.http_app(running, is_draining=lambda: False)) as server,
+    ):
+        client = await server.connect()
+        await client.send("\r\n".join([f"{target} HTTP/1.1", page, *filter(None, [fields]), "", ""]).encode())
+        answer = (await client.reader.readuntil(b"\r\n\r\n")).decode().lower()
+
+    assert answer.startswith(f"http/1.1 {status} ")
+    assert "access-control-allow-origin: *\r\n" in answer
+    assert "upload-offset" in answer.partition("access-control-expose-headers: ")[2].partition("\r\n")[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from starlette.types import ASGIApp
 
 from uploadstream.adapters.blobs_disk import DiskBlobs, Fsync
 from uploadstream.adapters.catalog.catalog import SqliteCatalog
@@ -34,6 +35,7 @@ from uploadstream.engine.uploads import Uploads
 from uploadstream.engine.verify import Verdict, verify
 from uploadstream.engine.watch import Watch
 from uploadstream.http.choice import Choice, only
+from uploadstream.http.cors import with_cors
 from uploadstream.observability.logs import configure
 from uploadstream.ports import Ports
 from uploadstream.protocols.content import OPENAPI, Content
@@ -112,8 +114,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         yield Service(ports, uploads, Downloads(ports, files, uploads), files, sweeper, watch)
 
 
-def http_app(running: Service, *, is_draining: Callable[[], bool]) -> Starlette:
-    """Every HTTP protocol in one ASGI application."""
+def http_app(running: Service, *, is_draining: Callable[[], bool], cors_origins: Collection[str] = ("*",)) -> ASGIApp:
+    """Every HTTP protocol in one ASGI application, for pages of `cors_origins` too."""
     parts = {"catalog": running.ports.catalog.check, "storage": running.ports.blobs.check}
     checks = {name: SharedCheck(check) for name, check in parts.items()}
     rest = Rest(running.files, running.uploads)
@@ -126,7 +128,7 @@ def http_app(running: Service, *, is_draining: Callable[[], bool]) -> Starlette:
         *Page().routes(),
         Mount("/", rest.app(title="UploadStream", version=version("uploadstream"), beside=OPENAPI)),
     ]
-    return Starlette(routes=routes)
+    return with_cors(Starlette(routes=routes), cors_origins)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,7 @@ async def serve_here(
             probe.close()
     async with service(settings) as running:
         http = HttpServer(
-            http_app(running, is_draining=stop.is_set),
+            http_app(running, is_draining=stop.is_set, cors_origins=settings.cors_origins),
             drain_seconds=settings.drain_timeout.total_seconds(),
             limits=HttpLimits(body_seconds=settings.read_timeout.total_seconds()),
             certificate=Certificate(*settings.tls) if settings.tls else None,

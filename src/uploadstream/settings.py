@@ -40,6 +40,9 @@ _OF_A_SERVICE: Final = re.compile(
 _SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://", re.ASCII)
 _NEAR: Final = 0.7  # of difflib: a letter too many, a word left out
 
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII)
+_PORTS: Final = {"http": ":80", "https": ":443"}  # which browsers leave out
+
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.ASCII)
 # So that a time from now on is always a date.
 LONGEST: Final = timedelta(days=36_500)
@@ -96,6 +99,22 @@ def _is_pattern(text: str) -> bool:
     return (kind, name) == ("*", "*") or ("*" not in kind and (name == "*" or "*" not in name))
 
 
+def _origins(value: object) -> object:
+    """Origins as browsers spell them: lower case, no slash at the end, no port that goes without saying."""
+    if not isinstance(value, str):
+        return value
+    origins = (part.strip().lower().rstrip("/") for part in value.split(","))
+    return tuple(origin.removesuffix(_PORTS.get(origin.partition("://")[0], "")) for origin in origins if origin)
+
+
+def _are_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        if origin not in {"*", "null"} and not _ORIGIN.fullmatch(origin):
+            message = f"{origin!r} is no origin; write *, or such as https://app.example.com,http://localhost:3000"
+            raise ValueError(message)
+    return origins
+
+
 def _dsn(value: str, *, scheme: str) -> str:
     """Empty, or `scheme:///path`. What is refused may hold a password, and is not repeated."""
     path = value.removeprefix(f"{scheme}:///")
@@ -118,6 +137,7 @@ Size = Annotated[int, BeforeValidator(_size), Field(gt=0)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 SomeTime = Annotated[Duration, AfterValidator(_more_than_nothing)]
 Port = Annotated[int, Field(ge=0, le=65535)]
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins), AfterValidator(_are_origins)]
 Patterns = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_patterns), AfterValidator(_well_formed)]
 
 
@@ -164,6 +184,9 @@ class Settings(BaseSettings):
     workers: PositiveInt = Field(1, description="processes that serve")
     processing: bool = Field(
         default=True, description="process finished files here (no processor is built in yet: jobs wait)"
+    )
+    cors_origins: Origins = Field(
+        ("*",), description="origins whose pages may use the service from a browser, separated by commas (*: all)"
     )
     tls_cert: Path | None = Field(None, description="PEM file of the certificate chain")
     tls_key: Path | None = Field(None, description="PEM file of its key")

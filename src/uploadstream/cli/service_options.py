@@ -22,6 +22,7 @@ PANELS: Final = {
         "tls_cert": "FILE",
         "tls_key": "FILE",
         "auth": "MODE",
+        "cors_origins": "LIST",
     },
     "Where it keeps files": {"data_dir": "DIR", "database": "DSN", "storage": "URL", "fsync": "POLICY"},
     "What it takes": {"max_file_size": "SIZE", "max_chunk_size": "SIZE", "allowed_types": "LIST"},
