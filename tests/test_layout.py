@@ -24,7 +24,7 @@ HOMELESS = re.compile(r"(utils?|common|helpers?|base|managers?|misc|shared)")
 OWNERS: dict[str, tuple[str, ...]] = {
     "alembic": ("adapters.catalog.*",),
     "crc32c": ("core.digests",),
-    "fastapi": ("protocols.rest.endpoints",),
+    "fastapi": ("protocols.rest.*",),
     "google.protobuf": ("proto.*", "protocols.grpc_*", "servers.grpc", "client.*"),
     "google.rpc": ("protocols.grpc_*", "client.*"),
     "grpc": ("proto.*", "protocols.grpc_*", "servers.grpc", "client.*"),
@@ -35,7 +35,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "httptools": ("servers.http1",),
     "httpx": ("client.*",),
     "platformdirs": ("client.*",),
-    "pydantic": ("settings", "protocols.rest.spellings"),
+    "pydantic": ("settings", "protocols.rest.*"),
     "pydantic_settings": ("settings",),
     "rich": ("cli.*",),
     "sqlalchemy": ("adapters.catalog.*",),

@@ -1,7 +1,9 @@
 """The service as app.py puts it together: what it shares, and what it leaves behind when it cannot start."""
 
 import asyncio
+import socket
 import threading
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from tests.contracts.blobs import a_key, store_bytes
 from tests.http_rig import serving
 from tests.protocols.asgi import client_of
+from tests.running_server import RunningServer
 from uploadstream import app
 from uploadstream.core.errors import Busy, StorageUnavailable
 from uploadstream.settings import Settings, load
@@ -111,6 +114,20 @@ async def test_a_service_says_that_it_is_ready_to_all_who_ask_at_once(tmp_path: 
         answers = await asyncio.gather(*(client.get("/readyz") for _ in range(100)))
 
     assert {answer.status_code for answer in answers} == {200}
+
+
+def test_who_listens_to_events_does_not_keep_a_server_from_stopping(tmp_path: Path) -> None:
+    with RunningServer(tmp_path) as server, socket.create_connection(("127.0.0.1", server.http_port), 20) as listener:
+        listener.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: here\r\n\r\n")
+        said = listener.recv(65536)
+        before = time.monotonic()
+
+        assert server.stop() == 0
+
+        assert time.monotonic() - before < 10
+        while piece := listener.recv(65536):
+            said += piece
+    assert said.endswith(b"0\r\n\r\n")
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from uploadstream.adapters.system import SystemClock
 from uploadstream.core.errors import Draining
 from uploadstream.engine.buffers import Buffers
 from uploadstream.engine.downloads import Downloads
+from uploadstream.engine.events import Events
 from uploadstream.engine.files import Files
 from uploadstream.engine.pairing import WrongStore, check_pair, pair
 from uploadstream.engine.readiness import SharedCheck
@@ -90,6 +91,7 @@ class Service:
     files: Files
     sweeper: Sweeper
     watch: Watch
+    events: Events
 
 
 @asynccontextmanager
@@ -111,14 +113,16 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         files = Files(ports)
         uploads = Uploads(ports, files, Receiver(ports, watch, Buffers(), settings.limits), settings.limits)
         sweeper = Sweeper(ports, uploads, tombstone_ttl=settings.trash_ttl)
-        yield Service(ports, uploads, Downloads(ports, files, uploads), files, sweeper, watch)
+        events = Events(ports, uploads)
+        opened.callback(events.stop)
+        yield Service(ports, uploads, Downloads(ports, files, uploads), files, sweeper, watch, events)
 
 
 def http_app(running: Service, *, is_draining: Callable[[], bool], cors_origins: Collection[str] = ("*",)) -> ASGIApp:
     """Every HTTP protocol in one ASGI application, for pages of `cors_origins` too."""
     parts = {"catalog": running.ports.catalog.check, "storage": running.ports.blobs.check}
     checks = {name: SharedCheck(check) for name, check in parts.items()}
-    rest = Rest(running.files, running.uploads)
+    rest = Rest(running.files, running.uploads, running.events)
     ietf = Ietf(running.uploads)
     routes = [
         *Health(checks, is_draining).routes(),
@@ -207,6 +211,7 @@ async def drain(running: Service, http: HttpServer, rpc: GrpcServer, *, grace_se
     """Take no more; bodies that are not through in time end, what they brought is kept; then everything stops."""
     await rpc.set_serving(is_serving=False)
     http.should_exit = True
+    running.events.stop()
     cut = asyncio.get_running_loop().call_later(
         max(0.0, grace_seconds - CUT_SECONDS), running.watch.stop_all, Draining()
     )

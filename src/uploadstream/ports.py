@@ -6,7 +6,7 @@ may come from any method of their port; other errors are named where they can ha
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -214,8 +214,20 @@ class Catalog(Protocol):
         """What happened to one upload or file, the oldest first; a Position is the row's own."""
         ...
 
+    async def events(self, owner: str, *, after: int, limit: int) -> Sequence[tuple[int, Audit]]:
+        """What happened to the uploads and files of one user, whoever did it, in the order in which it was written.
+
+        Each row has a number, counted from 1 for each owner. When a row can be read, so can all before it: whoever
+        goes on behind the last number that it has read misses nothing.
+        """
+        ...
+
+    async def newest_events(self, owners: Collection[str]) -> Mapping[str, int]:
+        """The number of each user's last row; 0 for one that has none."""
+        ...
+
     async def record(self, audit: Audit) -> None:
-        """Add a row to the trail that goes with no other change."""
+        """Add a row to the trail that goes with no other change; its user is taken for its owner."""
         ...
 
     async def known(self, keys: Collection[str]) -> set[str]:

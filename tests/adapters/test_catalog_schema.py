@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -83,6 +84,45 @@ def test_the_newest_schema_is_the_last_migration() -> None:
     config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
 
     assert ScriptDirectory.from_config(config).get_heads() == [schema.HEAD]
+
+
+def migrated_to(path: Path, revision: str) -> None:
+    """The catalog as a version of this program left it that knew schemas up to this one."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    with connected(path) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        connection.commit()
+
+
+def test_rows_of_an_older_trail_are_counted_for_the_owners_of_what_they_are_about(path: Path) -> None:
+    migrated_to(path, "0002")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO uploads VALUES ('u', 'ada', 'n', '', 1, '', 1, 'tus', 1, 1, NULL, NULL, 0)")
+        connection.execute("INSERT INTO files VALUES ('f', 'bob', 'n', 1, '', '', 1, 1, 'tus', '', NULL, NULL, 1)")
+        connection.executemany(
+            "INSERT INTO audit VALUES (?, ?, ?, 'create', ?, 'tus', '', '{}')",
+            [
+                ("f", 2, "b", "sweeper"),
+                ("u", 3, "c", "ada"),
+                ("f", 1, "a", "bob"),
+                ("f", 2, "a", "ada"),
+                ("x", 1, "d", "ada"),
+            ],
+        )
+
+    migrate(path)
+
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT owner, number, file_id, at, id FROM audit ORDER BY owner, number").fetchall()
+    assert rows == [
+        ("ada", 1, "x", 1, "d"),
+        ("ada", 2, "u", 3, "c"),
+        ("bob", 1, "f", 1, "a"),
+        ("bob", 2, "f", 2, "a"),
+        ("bob", 3, "f", 2, "b"),
+    ]
 
 
 def test_processes_that_migrate_at_once_wait_for_each_other(path: Path) -> None:

@@ -240,6 +240,14 @@ async def test_a_page_is_read_off_an_index_without_sorting(
     assert not continued or "(" in plan[0], "it starts at the beginning and not behind the place"
 
 
+@pytest.mark.parametrize("statement", [queries._EVENTS, queries._NEWEST])
+async def test_events_are_read_off_the_index_of_their_owner(catalog: SqliteCatalog, statement: Select[Any]) -> None:
+    plan = await catalog._listings.ask(lambda connection: _plan(connection, statement))
+
+    assert len(plan) == 1, plan
+    assert "audit_of_owner (owner=?" in plan[0]
+
+
 async def test_deletions_are_counted_off_an_index(catalog: SqliteCatalog) -> None:
     statement = queries._deletions_statement(of_user=True)
 

@@ -423,6 +423,66 @@ class CatalogContract:
         assert len({place for place, _ in found}) == len(rows)
         assert all(str(uuid.UUID(place.id)) == place.id for place, _ in found)
 
+    async def test_what_happens_to_a_users_uploads_and_files_is_counted(self, catalog: Catalog) -> None:
+        session = await created(catalog, a_session(user="bob", at=NOON + SECOND))
+        file = await published(catalog, a_file(user="bob", file_id=session.id, at=NOON))  # its clock was slow
+        await deleted(catalog, file)
+        await catalog.set_deleted(file, of(file, Action.RESTORE))
+        other = await created(catalog, a_session(user="bob"))
+        await catalog.end_upload(ended(other), of(other, Action.ABORT))
+        await published(catalog, a_file(user="ada"))
+
+        rows = await catalog.events("bob", after=0, limit=10)
+
+        assert [number for number, _ in rows] == [1, 2, 3, 4, 5, 6]
+        assert [(row.action, row.file_id) for _, row in rows] == [
+            (Action.CREATE, file.id),
+            (Action.COMPLETE, file.id),
+            (Action.DELETE, file.id),
+            (Action.RESTORE, file.id),
+            (Action.CREATE, other.id),
+            (Action.ABORT, other.id),
+        ]
+        assert rows[2][1] == of(file, Action.DELETE)  # done by another than the owner
+        assert await catalog.newest_events(["bob", "ada", "nobody"]) == {"bob": 6, "ada": 1, "nobody": 0}
+        assert await catalog.newest_events([]) == {}
+
+    @pytest.mark.parametrize("limit", [1, 2, 7, 100])
+    async def test_events_go_on_behind_a_number(self, catalog: Catalog, limit: int) -> None:
+        files = [await published(catalog, a_file(at=NOON + n * SECOND)) for n in range(20)]
+
+        found: list[str] = []
+        while rows := await catalog.events("ada", after=len(found), limit=limit):
+            assert [number for number, _ in rows] == list(range(len(found) + 1, len(found) + len(rows) + 1))
+            found += [row.file_id for _, row in rows]
+
+        assert found == [file.id for file in files]
+        assert len(await catalog.events("ada", after=-5, limit=30)) == 20
+        assert await catalog.events("ada", after=2**62, limit=limit) == []
+        assert await catalog.events("nobody", after=0, limit=limit) == []
+
+    async def test_whoever_follows_events_while_many_are_written_misses_none(self, catalog: Catalog) -> None:
+        files = [a_file(at=NOON - n * SECOND, user="ada" if n % 3 else "bob") for n in range(150)]
+        writing = asyncio.gather(*(published(catalog, file) for file in files))
+
+        found: list[str] = []
+        for _ in range(10_000):
+            found += [row.file_id for _, row in await catalog.events("ada", after=len(found), limit=7)]
+            if len(found) == 100:
+                break
+            await asyncio.sleep(0)
+        await writing
+
+        assert sorted(found) == sorted(file.id for file in files if file.user_id == "ada")
+        assert await catalog.newest_events(["ada", "bob"]) == {"ada": 100, "bob": 50}
+
+    async def test_a_row_that_goes_with_no_change_is_its_users(self, catalog: Catalog) -> None:
+        row = of(a_file(user="bob"), Action.LOSE)
+
+        await catalog.record(row)
+
+        assert await catalog.events("ada", after=0, limit=10) == [(1, row)]
+
     async def test_keys_of_open_uploads_and_of_all_files_are_known(self, catalog: Catalog) -> None:
         session = await created(catalog, a_session())
         over = await created(catalog, a_session())

@@ -32,6 +32,7 @@ from uploadstream.core.errors import (
     StorageUnavailable,
     TakenOver,
     TooLarge,
+    TooManyListeners,
     TypeMismatch,
     TypeNotAllowed,
     Unavailable,
@@ -77,6 +78,10 @@ SAID: list[tuple[Refusal, str]] = [
     (BodyTimeout(seconds=60.0), "No byte came for 60 s; continue from the last byte received"),
     (StorageFull(free=1536), "Storage is full, 1.5 KiB left; nothing was lost, retry when there is room"),
     (CatalogUnavailable(), "Catalog is not reachable; nothing was lost, retry"),
+    (
+        TooManyListeners(limit=256),
+        "256 clients listen to events already; retry later, or ask for what has changed",
+    ),
     (Draining(), "Server is about to stop; nothing was lost, retry"),
 ]
 

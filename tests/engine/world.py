@@ -16,6 +16,7 @@ from uploadstream.core.files import File
 from uploadstream.core.session import Declared, Limits
 from uploadstream.engine.buffers import Buffers
 from uploadstream.engine.downloads import Downloads
+from uploadstream.engine.events import Events
 from uploadstream.engine.files import Files
 from uploadstream.engine.intake import Intake
 from uploadstream.engine.receiving import Receiver
@@ -58,6 +59,7 @@ class Engine:
         receiver = Receiver(self.ports, self.watch, self.buffers, self.limits)
         self.uploads = Uploads(self.ports, self.files, receiver, self.limits)
         self.downloads = Downloads(self.ports, self.files, self.uploads)
+        self.events = Events(self.ports, self.uploads, poll_seconds=0.01)
         self.sweeper = Sweeper(self.ports, self.uploads, tombstone_ttl=TOMBSTONE_TTL)
 
 

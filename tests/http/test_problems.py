@@ -28,6 +28,7 @@ from uploadstream.core.errors import (
     StorageUnavailable,
     TakenOver,
     TooLarge,
+    TooManyListeners,
     TypeMismatch,
     TypeNotAllowed,
     Unavailable,
@@ -62,6 +63,7 @@ EXPECTED: dict[type[Refusal], int] = {
     StorageUnavailable: 503,
     StorageFull: 507,
     CatalogUnavailable: 503,
+    TooManyListeners: 503,
     Draining: 503,
 }
 ERRORS = [pytest.param(error, id=type(error).__name__) for error, _ in SAID]

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import unquote
 
 import httpx
-from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 Message = MutableMapping[str, Any]
@@ -23,7 +22,7 @@ async def client_of(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def cut_request(
-    app: Starlette, method: str, path: str, fields: dict[str, str], *chunks: bytes, then: Callable[[], Awaitable[None]]
+    app: ASGIApp, method: str, path: str, fields: dict[str, str], *chunks: bytes, then: Callable[[], Awaitable[None]]
 ) -> list[Message]:
     """A request whose connection is lost after some chunks of its body; what the application sent."""
     sent: list[Message] = []
@@ -84,7 +83,7 @@ class Heard:
 
 
 async def hear(
-    app: Starlette,
+    app: ASGIApp,
     method: str,
     target: str,
     fields: Mapping[str, str],

@@ -133,7 +133,7 @@ async def test_another_users_file_is_as_unknown(client: httpx.AsyncClient, file:
 
 @pytest.mark.parametrize("under", ["", "/below"])
 async def test_what_is_not_allowed_says_all_that_is(world: World, under: str) -> None:
-    beside = Rest(world.engine.files, world.engine.uploads).app(title="t", version="0")
+    beside = Rest(world.engine.files, world.engine.uploads, world.engine.events).app(title="t", version="0")
     below = Starlette(routes=[*Content(world.engine.downloads).routes(), Mount("/", beside)])
     async with client_of(Starlette(routes=[Mount(under or "/", below)])) as client:
         answer = await client.put(f"{under}/api/v1/files/{UNKNOWN}/content")
@@ -176,7 +176,9 @@ async def test_whatever_is_asked_is_answered_or_refused(asked: str, user_id: str
 
 
 async def test_the_documentation_of_the_api_has_it(world: World) -> None:
-    app = Rest(world.engine.files, world.engine.uploads).app(title="t", version="0", beside=OPENAPI)
+    app = Rest(world.engine.files, world.engine.uploads, world.engine.events).app(
+        title="t", version="0", beside=OPENAPI
+    )
 
     async with client_of(app) as client:
         paths = (await client.get("/openapi.json")).json()["paths"]

@@ -34,7 +34,7 @@ async def world() -> World:
 @pytest.fixture
 async def app(world: World) -> FastAPI:
     engine = world.engine
-    return Rest(engine.files, engine.uploads).app(title="UploadStream", version="1.2.3")
+    return Rest(engine.files, engine.uploads, engine.events).app(title="UploadStream", version="1.2.3")
 
 
 @pytest.fixture
@@ -250,7 +250,7 @@ async def test_what_is_not_there_is_a_problem_too(
 @pytest.mark.parametrize("under", ["", "/below"])
 async def test_what_is_not_allowed_says_all_that_is(world: World, path: str, allowed: set[str], under: str) -> None:
     engine = world.engine
-    app = Rest(engine.files, engine.uploads).app(title="t", version="0")
+    app = Rest(engine.files, engine.uploads, engine.events).app(title="t", version="0")
     async with client_of(Starlette(routes=[Mount(under or "/", app)])) as client:
         answer = await client.put(under + path)
 
@@ -291,7 +291,7 @@ async def test_a_catalog_that_is_away_is_503_and_says_when_to_come_back(
 async def test_whatever_is_asked_is_answered_or_refused(params: dict[str, str], asked: str, path: str) -> None:
     engine = memory_world().engine
     file = await engine.uploads.store_whole(declared(len(SENT)), ANN, body(SENT))
-    app = Rest(engine.files, engine.uploads).app(title="t", version="0")
+    app = Rest(engine.files, engine.uploads, engine.events).app(title="t", version="0")
 
     async with client_of(app) as client:
         answer = await client.get(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -25,6 +25,7 @@ class MemoryCatalog:
         self._ended_at: dict[str, datetime] = {}
         self._files: dict[str, File] = {}
         self._trail: list[tuple[Position, Audit]] = []
+        self._of_owner: dict[str, list[Audit]] = {}
         self._store_id: str | None = None
 
     async def create_upload(self, session: Session, audit: Audit) -> None:
@@ -33,7 +34,7 @@ class MemoryCatalog:
         check_audit(audit)
         if session.id not in self._uploads:
             self._uploads[session.id] = replace(session, offset=0)
-            self._record(audit)
+            self._record(audit, owner=session.declared.user_id)
 
     async def upload(self, upload_id: str) -> Session | None:
         """An upload that is open or ended without a file."""
@@ -52,7 +53,7 @@ class MemoryCatalog:
         if known is not None:
             self._uploads[session.id] = replace(known, state=State.ABORTED, end=session.end)
             self._ended_at[session.id] = audit.at
-            self._record(audit)
+            self._record(audit, owner=session.declared.user_id)
 
     async def publish(self, file: File, audit: Audit) -> File:
         """Add the file and its audit row, and drop its upload; or give the file that is there already."""
@@ -60,7 +61,7 @@ class MemoryCatalog:
         check_audit(audit)
         if file.id not in self._files:
             self._files[file.id] = file
-            self._record(audit)
+            self._record(audit, owner=file.user_id)
         self._uploads.pop(file.id, None)
         self._ended_at.pop(file.id, None)
         return self._files[file.id]
@@ -87,7 +88,7 @@ class MemoryCatalog:
         if known is None or (known.deleted_at is None) is (file.deleted_at is None):
             return False
         self._files[file.id] = replace(known, deleted_at=file.deleted_at)
-        self._record(audit)
+        self._record(audit, owner=file.user_id)
         return True
 
     async def audit(self, file_id: str, *, after: Position | None, limit: int) -> Sequence[tuple[Position, Audit]]:
@@ -95,10 +96,20 @@ class MemoryCatalog:
         rows = sorted((row for row in self._trail if row[1].file_id == file_id), key=lambda row: _order(row[0]))
         return [row for row in rows if after is None or _order(row[0]) > _order(after)][:limit]
 
+    async def events(self, owner: str, *, after: int, limit: int) -> Sequence[tuple[int, Audit]]:
+        """What happened to one user's uploads and files, in the order in which it was written."""
+        rows = self._of_owner.get(owner, [])
+        first = max(0, after)
+        return list(enumerate(rows[first : first + limit], first + 1))
+
+    async def newest_events(self, owners: Collection[str]) -> Mapping[str, int]:
+        """The number of each user's last row."""
+        return {owner: len(self._of_owner.get(owner, [])) for owner in owners}
+
     async def record(self, audit: Audit) -> None:
         """Add a row to the trail."""
         check_audit(audit)
-        self._record(audit)
+        self._record(audit, owner=audit.user_id)
 
     async def known(self, keys: Collection[str]) -> set[str]:
         """Those of `keys` that an open upload or a file has."""
@@ -142,8 +153,10 @@ class MemoryCatalog:
         session = self._uploads.get(upload_id)
         return session if session is not None and session.end is None else None
 
-    def _record(self, audit: Audit) -> None:
-        self._trail.append((Position(audit.at, row_id(audit.at)), replace(audit, details=dict(audit.details))))
+    def _record(self, audit: Audit, *, owner: str) -> None:
+        kept = replace(audit, details=dict(audit.details))
+        self._trail.append((Position(audit.at, row_id(audit.at)), kept))
+        self._of_owner.setdefault(owner, []).append(kept)
 
 
 def _order(place: Position) -> tuple[datetime, str]:

@@ -24,6 +24,7 @@
         ├── StorageUnavailable
         │   └── StorageFull
         ├── CatalogUnavailable
+        ├── TooManyListeners     as many hear of events as can be told
         └── Draining             the server is about to stop
 
 No error knows a status code: each protocol has one table from these classes to its own words. An error's public
@@ -316,6 +317,17 @@ class CatalogUnavailable(Unavailable):
 
     def __str__(self) -> str:
         return "Catalog is not reachable; nothing was lost, retry"
+
+
+@dataclass(eq=False)
+class TooManyListeners(Unavailable):
+    """`limit` clients listen to events of this process, and that is all it tells."""
+
+    limit: int
+    reason: ClassVar[str] = "TOO_MANY_LISTENERS"
+
+    def __str__(self) -> str:
+        return f"{self.limit} clients listen to events already; retry later, or ask for what has changed"
 
 
 @dataclass(eq=False)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -113,6 +113,14 @@ class SqliteCatalog:
     async def audit(self, file_id: str, *, after: Position | None, limit: int) -> Sequence[tuple[Position, Audit]]:
         """What happened to one upload or file, the oldest first."""
         return await self._list(queries.audit, file_id, after, limit) if is_id(file_id) else []
+
+    async def events(self, owner: str, *, after: int, limit: int) -> Sequence[tuple[int, Audit]]:
+        """What happened to one user's uploads and files, in the order of the commits."""
+        return await self._list(queries.events, owner, after, limit)
+
+    async def newest_events(self, owners: Collection[str]) -> Mapping[str, int]:
+        """The number of each user's last row."""
+        return await self._list(queries.newest_events, owners)
 
     async def record(self, audit: Audit) -> None:
         """Add a row to the trail."""

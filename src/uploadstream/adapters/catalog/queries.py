@@ -36,6 +36,13 @@ KEYS_MAX: Final = 10_000
 
 _UPLOAD: Final = select(UPLOADS).where(UPLOADS.c.id == bindparam("id"))
 _FILE: Final = select(FILES).where(FILES.c.id == bindparam("id"))
+_EVENTS: Final = (
+    select(AUDIT)
+    .where(AUDIT.c.owner == bindparam("of"), AUDIT.c.number > bindparam("after"))
+    .order_by(AUDIT.c.number)
+    .limit(bindparam("limit"))
+)
+_NEWEST: Final = select(func.max(AUDIT.c.number)).where(AUDIT.c.owner == bindparam("of"))
 _PROPERTY: Final = select(PROPERTIES.c.value).where(PROPERTIES.c.name == bindparam("name"))
 _CHECK: Final = select(FILES.c.id).limit(1)
 _KEYS: Final = bindparam("keys", expanding=True, type_=Id)
@@ -74,6 +81,17 @@ def audit(connection: Connection, file_id: str, after: Position | None, limit: i
     """The trail of one upload or file, the oldest row first."""
     rows = connection.execute(_audit_statement(continued=after is not None), _place(file_id, after, limit))
     return [(Position(row.at, row.id), audit_of(row)) for row in rows]
+
+
+def events(connection: Connection, owner: str, after: int, limit: int) -> list[tuple[int, Audit]]:
+    """What happened to one user's uploads and files, in the order of the commits."""
+    rows = connection.execute(_EVENTS, {"of": owner, "after": after, "limit": limit})
+    return [(row.number, audit_of(row)) for row in rows]
+
+
+def newest_events(connection: Connection, owners: Collection[str]) -> dict[str, int]:
+    """The number of each user's last row: a step into the index for each, however long its trail is."""
+    return {owner: connection.execute(_NEWEST, {"of": owner}).scalar() or 0 for owner in owners}
 
 
 def known(connection: Connection, keys: Collection[str]) -> set[str]:

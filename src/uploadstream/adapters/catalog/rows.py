@@ -130,8 +130,8 @@ def file_of(row: Sequence[Any]) -> File:
     return File(*row)
 
 
-def audit_values(audit: Audit) -> Values:
-    """A row of the trail."""
+def audit_values(audit: Audit, *, owner: str) -> Values:
+    """A row of the trail, but for its number."""
     return {
         "id": row_id(audit.at),
         "file_id": audit.file_id,
@@ -141,6 +141,7 @@ def audit_values(audit: Audit) -> Values:
         "protocol": audit.protocol,
         "address": audit.address,
         "details": dict(audit.details),
+        "owner": owner,
     }
 
 

@@ -75,6 +75,7 @@ FILES: Final = Table(
 )
 
 # No foreign key: the trail is also about uploads, and outlives what it is about. On SQLite the key is the table.
+# `user_id` is who did it, `owner` whose upload or file it is; `number` counts the owner's rows from 1.
 AUDIT: Final = Table(
     "audit",
     METADATA,
@@ -86,8 +87,12 @@ AUDIT: Final = Table(
     Column("protocol", Text, nullable=False),
     Column("address", Text, nullable=False),
     Column("details", Details, nullable=False),
+    Column("owner", Text, nullable=False, server_default=""),
+    Column("number", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
+# The rows of one owner in the order of their commits: whoever adds one at the same time collides, and tries again.
+Index("audit_of_owner", AUDIT.c.owner, AUDIT.c.number, unique=True)
 
 # The outbox: what is to be done to a file after its last byte.
 JOBS: Final = Table(

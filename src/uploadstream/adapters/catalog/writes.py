@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
 
 from uploadstream.adapters.catalog.columns import Id
 from uploadstream.adapters.catalog.queries import file as read_file
@@ -39,7 +39,12 @@ _IDS: Final = bindparam("row_ids", expanding=True, type_=Id)
 _THERE: Final = {table: select(table.c.id).where(table.c.id.in_(_IDS)) for table in (UPLOADS, FILES)}
 _ADD_UPLOADS: Final = insert(UPLOADS)
 _ADD_FILES: Final = insert(FILES)
-_ADD_AUDIT: Final = insert(AUDIT)
+_EARLIER: Final = AUDIT.alias("earlier")
+_ADD_AUDIT: Final = insert(AUDIT).values(
+    number=select(func.coalesce(func.max(_EARLIER.c.number), 0) + 1)
+    .where(_EARLIER.c.owner == bindparam("of_owner"))
+    .scalar_subquery()
+)
 _ADD_JOBS: Final = insert(JOBS)
 _ADD_PROPERTY: Final = insert(PROPERTIES)
 _DROP_UPLOADS: Final = delete(UPLOADS).where(UPLOADS.c.id == _ID)
@@ -68,7 +73,7 @@ def create_uploads(connection: Connection, given: Sequence[tuple[Session, Audit]
             new.setdefault(session.id, (session, audit))
     if new:
         connection.execute(_ADD_UPLOADS, [session_values(session) for session, _ in new.values()])
-        _record(connection, [audit for _, audit in new.values()])
+        _record(connection, [(session.declared.user_id, audit) for session, audit in new.values()])
     return [None] * len(given)
 
 
@@ -89,7 +94,7 @@ def publish(connection: Connection, given: Sequence[tuple[File, Audit]]) -> Sequ
     if new:
         connection.execute(_ADD_FILES, [file_values(file) for file, _ in new.values()])
         connection.execute(_ADD_JOBS, [job_values(file) for file, _ in new.values()])
-        _record(connection, [audit for _, audit in new.values()])
+        _record(connection, [(file.user_id, audit) for file, audit in new.values()])
     connection.execute(_DROP_UPLOADS, [{"row_id": file_id} for file_id in ids])
     return [new[file_id][0] if file_id in new else _there_already(connection, file_id) for file_id in ids]
 
@@ -99,7 +104,7 @@ def end_uploads(connection: Connection, given: Sequence[tuple[Session, Audit]]) 
     for session, audit in given:
         values = {"row_id": session.id, "how": session.end, "at": audit.at}
         if connection.execute(_END, values).rowcount:
-            _record(connection, [audit])
+            _record(connection, [(session.declared.user_id, audit)])
     return [None] * len(given)
 
 
@@ -110,13 +115,13 @@ def set_deleted(connection: Connection, given: Sequence[tuple[File, Audit]]) -> 
         statement = _RESTORE if file.deleted_at is None else _DELETE
         moved.append(connection.execute(statement, {"row_id": file.id, "at": file.deleted_at}).rowcount == 1)
         if moved[-1]:
-            _record(connection, [audit])
+            _record(connection, [(file.user_id, audit)])
     return moved
 
 
 def record(connection: Connection, given: Sequence[Audit]) -> Sequence[None]:
     """Add rows to the trail."""
-    _record(connection, given)
+    _record(connection, [(audit.user_id, audit) for audit in given])
     return [None] * len(given)
 
 
@@ -157,5 +162,7 @@ def _there_already(connection: Connection, file_id: str) -> File:
     return found
 
 
-def _record(connection: Connection, audits: Sequence[Audit]) -> None:
-    connection.execute(_ADD_AUDIT, [audit_values(audit) for audit in audits])
+def _record(connection: Connection, audits: Sequence[tuple[str, Audit]]) -> None:
+    """Add rows to the trails of their owners, each numbered behind the one before."""
+    rows = [{**audit_values(audit, owner=owner), "of_owner": owner} for owner, audit in audits]
+    connection.execute(_ADD_AUDIT, rows)

@@ -13,10 +13,12 @@ from starlette.routing import BaseRoute, Match
 
 from uploadstream.core.access import Caller
 from uploadstream.core.errors import BadField, Refusal, together
+from uploadstream.engine.events import Events
 from uploadstream.engine.files import Files
 from uploadstream.engine.uploads import Uploads
 from uploadstream.http.callers import caller_of
 from uploadstream.http.problems import refusal, unnamed_problem
+from uploadstream.protocols.rest.events import IDLE_SECONDS, EventStream, read_after, write_events
 from uploadstream.protocols.rest.spellings import (
     AuditPageOut,
     DeletionStatsOut,
@@ -44,6 +46,8 @@ def read_caller(
 Who = Annotated[Caller, Depends(read_caller)]
 PageSize = Annotated[int, Query(description="rows a page; 0 means 20, at most 1000")]
 PageToken = Annotated[str, Query(description="next_page_token of the page before")]
+LastEvent = Annotated[str, Header(description="go on behind the event of this id; browsers send it by themselves")]
+After = Annotated[str, Query(alias="last_event_id", description="the same, for a link")]
 
 
 async def refused(_: Request, error: Exception) -> Response:
@@ -98,9 +102,10 @@ class Documented(FastAPI):
 class Rest:
     """The API's endpoints."""
 
-    def __init__(self, files: Files, uploads: Uploads) -> None:
+    def __init__(self, files: Files, uploads: Uploads, events: Events) -> None:
         self._files = files
         self._uploads = uploads
+        self._events = events
 
     def app(self, *, title: str, version: str, beside: Mapping[str, Any] | None = None) -> FastAPI:
         """The API with its documentation at /docs and /openapi.json; `beside`: the paths that others serve."""
@@ -120,6 +125,9 @@ class Rest:
         router.add_api_route("/files/{file_id}/audit", self.audit, methods=["GET"])
         router.add_api_route("/uploads", self.list_uploads, methods=["GET"])
         router.add_api_route("/stats/deletions", self.deletions, methods=["GET"])
+        router.add_api_route(
+            "/events", self.events, methods=["GET"], status_code=HTTPStatus.OK, response_class=EventStream
+        )
         return router
 
     async def list_files(
@@ -157,3 +165,9 @@ class Rest:
     async def deletions(self, caller: Who) -> DeletionStatsOut:
         """What the user deletes, when, how old it was, and how much of it comes back."""
         return write_stats(await self._files.deletion_stats(caller))
+
+    async def events(self, caller: Who, last_event_id: LastEvent = "", after: After = "") -> Response:
+        """What goes on with the user's uploads and files, as server-sent events, until the client or server ends it."""
+        place = await self._events.place(caller, after=read_after(last_event_id, after))
+        told = self._events.follow(place, idle_seconds=IDLE_SECONDS)
+        return EventStream(write_events(place, told, self._uploads.expires_at))

@@ -10,6 +10,7 @@ from uploadstream.core.digests import spelled
 from uploadstream.core.files import Audit, File
 from uploadstream.core.session import Session
 from uploadstream.core.stats import DeletionStats
+from uploadstream.engine.events import Event
 
 
 class FileOut(BaseModel):
@@ -86,6 +87,19 @@ class DeletionStatsOut(BaseModel):
     age_seconds_max: float
 
 
+class EventOut(BaseModel):
+    """Something that goes on with an upload or file."""
+
+    event: str = Field(description="what it is, as in the line `event:`")
+    id: str = Field(description="of the upload, and of the file that it becomes")
+    at: datetime
+    user_id: str = Field(description="who did it")
+    protocol: str = Field(description="over which protocol; `sweeper` tidies up")
+    upload: UploadOut | None = Field(description="as it is now, unless it has become a file or is forgotten")
+    file: FileOut | None = Field(description="as it is now")
+    details: dict[str, str]
+
+
 def write_file(file: File) -> FileOut:
     """A file as the API spells it."""
     return FileOut(
@@ -113,6 +127,20 @@ def write_upload(session: Session, expires_at: datetime) -> UploadOut:
         protocol=session.protocol,
         created_at=session.created_at,
         expires_at=expires_at,
+    )
+
+
+def write_event(event: Event, upload: UploadOut | None) -> EventOut:
+    """An event as the API spells it."""
+    return EventOut(
+        event=event.kind.value,
+        id=event.id,
+        at=event.at,
+        user_id=event.user_id,
+        protocol=event.protocol,
+        upload=upload,
+        file=write_file(event.file) if event.file else None,
+        details=dict(event.details),
     )
 
 
