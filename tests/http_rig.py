@@ -31,6 +31,10 @@ class FakeIntake:
         self._refuse_after = refuse_after
         self._buffer = memoryview(bytearray(BUFFER_SIZE))
 
+    @property
+    def room(self) -> int:
+        return BUFFER_SIZE**2 if self._refuse_after is None else self._refuse_after - len(self.content)
+
     def get_buffer(self, limit: int) -> memoryview:
         assert limit > 0
         return self._buffer[:limit]

@@ -26,6 +26,11 @@ class Intake(Protocol):
     `received` and `feed` answer None: go on; or a future: come back when it is done. What they raise ends the pouring.
     """
 
+    @property
+    def room(self) -> int:
+        """How many more bytes it takes."""
+        ...
+
     def get_buffer(self, limit: int) -> memoryview:
         """Memory for at most `limit` bytes, to be filled and reported by `received` before anything else runs."""
         ...
@@ -40,6 +45,7 @@ class Intake(Protocol):
 
 
 Pour = Callable[[Intake], Awaitable[None]]
+Piece = bytes | memoryview
 
 
 async def pour_body(scope: Scope, receive: Receive, intake: Intake) -> None:
@@ -53,7 +59,16 @@ async def pour_body(scope: Scope, receive: Receive, intake: Intake) -> None:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone("The client went away before the end of its body")
-        busy = intake.feed(message.get("body", b""))
-        if busy is not None:
-            await busy
+        for piece in parted(message.get("body", b""), room=intake.room):
+            busy = intake.feed(piece)
+            if busy is not None:
+                await busy
         more = message.get("more_body", False)
+
+
+def parted(piece: Piece, *, room: int) -> tuple[Piece, ...]:
+    """A piece of a body, or, where only its beginning fits, the beginning and the rest, which will be refused.
+
+    How the body was cut on its way means nothing, so what fits of it is kept, as of every body that ends badly.
+    """
+    return (piece,) if len(piece) <= room or not room else (piece[:room], piece[room:])

@@ -24,7 +24,7 @@ from uvicorn.server import ServerState
 
 from uploadstream.http import trailers
 from uploadstream.http.fields import is_host
-from uploadstream.http.pour import EXTENSION, ClientGone, Intake
+from uploadstream.http.pour import EXTENSION, ClientGone, Intake, parted
 from uploadstream.servers.answers import Answer, extensions
 from uploadstream.servers.pump import Body, Line, Pump
 
@@ -364,9 +364,10 @@ class HttpProtocol(HttpToolsProtocol):
         """
         early, cycle.body = memoryview(cycle.body), bytearray()  # ours alone now: nothing changes it any more
         if not cycle.more_body:
-            busy = intake.feed(early) if early else None
-            if busy is not None:
-                await busy
+            for piece in parted(early, room=intake.room) if early else ():
+                busy = intake.feed(piece)
+                if busy is not None:
+                    await busy
             return
         if cycle.disconnected or self.transport.is_closing():
             raise ClientGone("The connection ended before the body did")

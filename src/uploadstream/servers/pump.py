@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from uploadstream.http.pour import Intake
+from uploadstream.http.pour import Intake, parted
 from uploadstream.servers.sendfile import FileSending
 
 LINGER_BYTES: Final = 16 * 1024 * 1024
@@ -134,8 +134,10 @@ class Body:
     def _go_on(self) -> None:
         """Hand over the pieces that wait, as long as the intake takes them."""
         while self._pieces and not self._busy and not self.done.done():
+            piece, *rest = parted(self._pieces.popleft(), room=self.intake.room)
+            self._pieces.extendleft(rest)
             try:
-                busy = self.intake.feed(self._pieces.popleft())
+                busy = self.intake.feed(piece)
             except Exception as error:  # noqa: BLE001 - as above
                 self.fail(error)
                 return
