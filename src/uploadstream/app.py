@@ -39,7 +39,8 @@ from uploadstream.http.choice import Choice, only
 from uploadstream.http.cors import with_cors
 from uploadstream.observability.logs import configure
 from uploadstream.ports import Ports
-from uploadstream.protocols.content import OPENAPI, Content
+from uploadstream.protocols.content.endpoint import Content
+from uploadstream.protocols.content.openapi import OPENAPI
 from uploadstream.protocols.grpc_files.errors import status_of as grpc_status_of
 from uploadstream.protocols.grpc_files.grpcio import GrpcioFileService
 from uploadstream.protocols.grpc_files.service import FileService

@@ -1,8 +1,9 @@
 """Field values of HTTP are read strictly and written so that everybody reads them."""
 
+import hashlib
 from datetime import UTC, datetime, timedelta, timezone
-from email.message import Message
 from email.utils import parsedate_to_datetime
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -14,14 +15,15 @@ from uploadstream.http.fields import (
     COUNT_MAX,
     DISPOSITION_LENGTH_MAX,
     SINGLE,
-    attachment,
     check_single,
+    disposition,
     essence,
     http_date,
     is_host,
     read_count,
     read_filename,
     read_text,
+    repr_digest,
     shown,
 )
 
@@ -140,7 +142,12 @@ def test_the_essence_of_a_type_is_without_parameters(content_type: str | None, e
 
 
 def test_a_plain_name_is_quoted() -> None:
-    assert attachment("report 2026-01_v2.pdf") == 'attachment; filename="report 2026-01_v2.pdf"'
+    assert disposition("report 2026-01_v2.pdf") == 'attachment; filename="report 2026-01_v2.pdf"'
+    assert disposition("a.png", inline=True) == 'inline; filename="a.png"'
+
+
+def test_other_letters_have_a_name_for_those_who_know_them_and_one_for_those_who_do_not() -> None:
+    assert disposition('山 "1".txt') == "attachment; filename=\"___1_.txt\"; filename*=UTF-8''%E5%B1%B1%20%221%22.txt"
 
 
 @pytest.mark.parametrize(
@@ -180,10 +187,21 @@ def test_any_name_is_written_so_that_a_browser_reads_it_back(name: str) -> None:
         name.encode()
     except UnicodeEncodeError:
         return
-    field = attachment(name)
+    field = disposition(name)
 
     assert field.isascii()
     assert field.isprintable()
-    message = Message()
-    message["Content-Disposition"] = field
-    assert message.get_filename() == name.strip()  # which is all the standard library does to it
+    how, plain, *others = field.split("; ")
+    assert (how, plain[:10], plain[-1]) == ("attachment", 'filename="', '"')
+    assert '"' not in plain[10:-1]
+    for other in others:
+        assert unquote(other.removeprefix("filename*=UTF-8''"), errors="strict") == name
+    assert others or plain[10:-1] == name
+
+
+def test_what_is_known_of_a_file_is_its_digest() -> None:
+    assert repr_digest(sha256=None, crc32c=0xE3069283) == "crc32c=:4waSgw==:"
+    sha256 = hashlib.sha256(b"123456789").hexdigest()
+    assert repr_digest(sha256=sha256, crc32c=0xE3069283) == (
+        "sha-256=:FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU=:, crc32c=:4waSgw==:"
+    )

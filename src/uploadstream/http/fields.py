@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import quote
 
 from uploadstream.core.errors import BadField, shortened, together
+from uploadstream.http.structured import write_dictionary
 
 # Larger than any file, small enough for every database and language on the way.
 COUNT_MAX: Final = 2**63 - 1
@@ -31,6 +32,7 @@ SINGLE: Final = {
 _HOST: Final = re.compile(rb"(?:\[[0-9A-Za-z:.~_-]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::\d*)?")
 DISPOSITION_LENGTH_MAX: Final = 4096
 _ASCII_NAME: Final = re.compile(r"[A-Za-z0-9._~-][A-Za-z0-9._~ -]*", re.ASCII)
+_NO_ASCII_NAME: Final = re.compile(r"[^A-Za-z0-9._~-]", re.ASCII)
 
 
 def check_single(fields: Iterable[tuple[str, str]]) -> None:
@@ -84,11 +86,15 @@ def essence(content_type: str | None) -> str:
     return (content_type or "").partition(";")[0].strip().lower()
 
 
-def attachment(filename: str) -> str:
-    """Content-Disposition that saves a file under its name (RFC 6266, RFC 8187)."""
+def disposition(filename: str, *, inline: bool = False) -> str:
+    """Content-Disposition that saves, or shows, a file under its name (RFC 6266, RFC 8187).
+
+    Any letters are in `filename*`; who does not know that finds a name without them (curl does not).
+    """
+    how = "inline" if inline else "attachment"
     if _ASCII_NAME.fullmatch(filename):
-        return f'attachment; filename="{filename}"'
-    return f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
+        return f'{how}; filename="{filename}"'
+    return f"{how}; filename=\"{_NO_ASCII_NAME.sub('_', filename)}\"; filename*=UTF-8''{quote(filename, safe='')}"
 
 
 def read_filename(disposition: str | None) -> str:
@@ -107,3 +113,14 @@ def read_filename(disposition: str | None) -> str:
     found = [value for name, value in message.get_params([], "Content-Disposition") if name.lower() == "filename"]
     found.sort(key=lambda value: isinstance(value, str))
     return collapse_rfc2231_value(found[0], errors="replace") if found else ""
+
+
+def repr_digest(*, sha256: str | None, crc32c: int) -> str:
+    """Repr-Digest with everything that is known of a whole file (RFC 9530): `sha256` in hexadecimal digits.
+
+    IANA's registry has crc32c as deprecated, which is to say no help against who makes collisions: it is there to find
+    bits that changed on the way. Its four bytes are in network order.
+    """
+    known: dict[str, bytes] = {} if sha256 is None else {"sha-256": bytes.fromhex(sha256)}
+    known["crc32c"] = crc32c.to_bytes(4)
+    return write_dictionary(known)
