@@ -103,7 +103,7 @@ class DiskBlobs:
                     raise OffsetMismatch(expected=0, given=at) from None
                 raise
             try:
-                _open_end(fd, path, at=at, staged=staged)
+                disk_ends.settle(fd, path, at=at, staged=staged)
             except BaseException:
                 os.close(fd)
                 raise
@@ -344,20 +344,6 @@ def translated() -> Iterator[None]:
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise StorageFull(free=0) from error
         raise StorageUnavailable from error
-
-
-def _open_end(fd: int, path: Path, *, at: int, staged: bool) -> None:
-    """Make the file end where the blob does, at `at`, and say so if what follows is staged. OffsetMismatch."""
-    end, size = disk_ends.marked_end(path), os.fstat(fd).st_size
-    expected = size if end is None else min(size, end)
-    if expected != at:
-        raise OffsetMismatch(expected=expected, given=at)
-    if end is not None:  # of work that was cut short
-        os.ftruncate(fd, at)
-    if staged:
-        disk_ends.mark(path, at)
-    elif end is not None:
-        disk_ends.unmark(path)
 
 
 def _blob(key: str, size: int, changed: float) -> Blob:

@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from uploadstream.core.errors import OffsetMismatch
+
 SUFFIX: Final = ".end"
 
 
@@ -47,3 +49,17 @@ def measured(path: Path) -> tuple[int, float]:
         # Between the two, bytes may have been staged, which are in the file's size, or dropped.
         if end == marked_end(path):
             return found.st_size if end is None else min(found.st_size, end), found.st_mtime
+
+
+def settle(fd: int, path: Path, *, at: int, staged: bool) -> None:
+    """Make the file end where the blob does, at `at`, and say so if what follows is staged. OffsetMismatch."""
+    end, size = marked_end(path), os.fstat(fd).st_size
+    expected = size if end is None else min(size, end)
+    if expected != at:
+        raise OffsetMismatch(expected=expected, given=at)
+    if end is not None:  # of work that was cut short
+        os.ftruncate(fd, at)
+    if staged:
+        mark(path, at)
+    elif end is not None:
+        unmark(path)
