@@ -124,7 +124,7 @@ def http_app(running: Service, *, is_draining: Callable[[], bool], cors_origins:
     parts = {"catalog": running.ports.catalog.check, "storage": running.ports.blobs.check}
     checks = {name: SharedCheck(check) for name, check in parts.items()}
     rest = Rest(running.files, running.uploads, running.events)
-    ietf = Ietf(running.uploads)
+    ietf = Ietf(running.uploads, running.downloads)
     routes = [
         *Health(checks, is_draining).routes(),
         *only(Choice.TUS, Tus(running.uploads, beside=ietf.discovery()).routes()),

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.engine.fake_disk import Answer, FakeDisk
-from tests.engine.world import ANN, Bring, World, body, content, declared, disk_world, memory_world, received
+from tests.engine.world import ANN, Bring, World, blob_keys, body, content, declared, disk_world, memory_world, received
 from uploadstream.core.digests import Digest, crc32c
-from uploadstream.core.errors import BadField, ChecksumMismatch, StorageFull, TakenOver, TooLarge, TypeMismatch
+from uploadstream.core.errors import BadField, ChecksumMismatch, Gone, StorageFull, TakenOver, TooLarge, TypeMismatch
 from uploadstream.core.session import Limits, State
 from uploadstream.core.sizes import KIB, MIB
 from uploadstream.engine.checking import AT_ONCE_MAX, CheckedSink
@@ -198,3 +198,57 @@ async def test_a_store_that_fails_is_heard_when_the_sum_is_done() -> None:
     assert going_on is not None
     with pytest.raises(StorageFull):
         await going_on
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_r37_an_upload_with_the_checksum_of_all_its_bytes_is_a_file(world: World, at_once: bool) -> None:
+    upload_id = await begun(world, None)
+    first = b"01234" if at_once else b"0123456789"
+    await world.engine.uploads.append(upload_id, ANN, Incoming(body(first), complete=False))
+
+    rest = Incoming(body(b"0123456789"[len(first) :]), complete=True, whole_digest=sha1(b"0123456789"))
+    done = await world.engine.uploads.append(upload_id, ANN, rest)
+
+    assert done.file is not None
+    assert await content(world.engine, done.file) == b"0123456789"
+    assert await world.engine.downloads.digest(done.file, "sha1") == sha1(b"0123456789").expected
+
+
+@pytest.mark.parametrize("length", [None, 10])
+async def test_r37_an_upload_with_another_checksum_of_all_its_bytes_ends(world: World, length: int | None) -> None:
+    upload_id = await begun(world, length)
+    await world.engine.uploads.append(upload_id, ANN, Incoming(body(b"01234"), complete=False))
+    rest = Incoming(body(b"56789"), complete=True, whole_digest=sha1(b"other"))
+
+    with pytest.raises(ChecksumMismatch):
+        await world.engine.uploads.append(upload_id, ANN, rest)
+
+    with pytest.raises(Gone, match="refused"):
+        await world.engine.uploads.status(upload_id, ANN)
+    assert await blob_keys(world) == set()
+
+
+async def test_r37_a_full_upload_is_compared_too(world: World) -> None:
+    upload_id = await begun(world, 5)
+    await world.engine.uploads.append(upload_id, ANN, Incoming(body(b"01234"), complete=False))
+
+    with pytest.raises(ChecksumMismatch):
+        await world.engine.uploads.append(upload_id, ANN, Incoming(body(), complete=True, whole_digest=sha1(b"other")))
+
+
+async def test_r37_an_empty_file_has_a_checksum(world: World) -> None:
+    upload_id = await begun(world, None)
+
+    done = await world.engine.uploads.append(upload_id, ANN, Incoming(body(), complete=True, whole_digest=sha1(b"")))
+
+    assert done.file is not None
+    assert await world.engine.downloads.digest(done.file, "sha1") == sha1(b"").expected
+
+
+async def test_a_whole_file_with_another_checksum_leaves_nothing(world: World) -> None:
+    with pytest.raises(ChecksumMismatch):
+        await world.engine.uploads.store_whole(declared(5), ANN, body(b"01234"), digest=sha1(b"other"))
+
+    assert await blob_keys(world) == set()
+    file = await world.engine.uploads.store_whole(declared(5), ANN, body(b"01234"), digest=sha1(b"01234"))
+    assert await content(world.engine, file) == b"01234"

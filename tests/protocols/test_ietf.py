@@ -1,6 +1,8 @@
 """The draft, item by item (R1 to R39 of the checklist), on a real engine in memory that can send interim responses."""
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -40,7 +42,7 @@ async def app(world: World) -> Starlette:
 
 
 def app_of(world: World) -> Starlette:
-    ietf = Ietf(world.engine.uploads, progress_seconds=0.01)
+    ietf = Ietf(world.engine.uploads, world.engine.downloads, progress_seconds=0.01)
     tus = Tus(world.engine.uploads, beside=ietf.discovery())
     return Starlette(routes=[*only(Choice.TUS, tus.routes()), *only(Choice.IETF, ietf.routes())])
 
@@ -483,6 +485,83 @@ async def test_r7_the_end_of_an_upload_never_comes_nearer(app: Starlette, world:
 
     ages = [int(limit.rpartition("=")[2]) for limit in (before, after)]
     assert ages[0] <= 82_800 <= ages[1]
+
+
+# Digests
+
+
+def digest_of(data: bytes) -> str:
+    return f"sha-256=:{base64.b64encode(hashlib.sha256(data).digest()).decode()}:"
+
+
+async def test_r37_content_with_its_digest_is_taken(app: Starlette) -> None:
+    url = await begun(app, b"hel", Content_Digest=digest_of(b"hel"))
+
+    heard = await patched(app, url, 3, b"lo", last=True, Content_Digest=digest_of(b"lo"))
+
+    assert (heard.status, heard.json()["size"]) == (201, 5)
+
+
+async def test_r37_content_with_another_digest_is_not_appended(app: Starlette) -> None:
+    url = await begun(app, b"hel")
+
+    heard = await patched(app, url, 3, b"lo", last=True, Content_Digest=digest_of(b"low"))
+
+    assert heard.status == 400
+    assert heard.json()["type"] == "urn:uploadstream:checksum-mismatch"
+    assert (heard.fields["upload-offset"], heard.fields["upload-complete"]) == ("3", "?0")
+    assert (await patched(app, url, 3, b"lo", last=True)).status == 201
+
+
+async def test_r37_a_creation_with_another_digest_begins_an_empty_upload(app: Starlette, world: World) -> None:
+    heard = await hear(app, "POST", "/files", {**LAST, "Content-Digest": digest_of(b"low")}, b"hello")
+
+    assert (heard.status, heard.fields["upload-offset"]) == (400, "0")
+    assert heard.fields["location"] == await only_upload(world)
+
+
+@pytest.mark.parametrize("field", ["Content-Digest", "Repr-Digest"])
+async def test_r37_a_digest_that_cannot_be_read_begins_nothing(app: Starlette, world: World, field: str) -> None:
+    assert (await hear(app, "POST", "/files", {**LAST, field: "sha-256=hello"}, b"hello")).status == 400
+    assert (await hear(app, "POST", "/files", {field: "sha-256=hello"}, b"hello")).status == 400
+    assert (await world.engine.uploads.list(NOBODY)).rows == []
+
+
+@pytest.mark.parametrize("body", [b"lo", b""])
+async def test_r37_a_whole_with_another_digest_fails_the_upload(app: Starlette, world: World, body: bytes) -> None:
+    url = await begun(app, b"hel")
+
+    heard = await patched(app, url, 3, body, last=True, Repr_Digest=digest_of(b"other"))
+
+    assert (heard.status, heard.fields["upload-complete"]) == (400, "?1")
+    assert (await hear(app, "HEAD", url, V8)).status == 410
+    assert await blob_keys(world) == set()
+
+
+async def test_r37_a_whole_with_its_digest_is_a_file(app: Starlette) -> None:
+    url = await begun(app, b"hel")
+    assert (await patched(app, url, 3, b"lo", last=True, Repr_Digest=digest_of(b"hello"))).status == 201
+    whole = await hear(app, "POST", "/files", {**LAST, "Repr-Digest": digest_of(b"hello")}, b"hello")
+    assert whole.status == 201
+
+
+@pytest.mark.parametrize("data", [b"hello", b""])
+@pytest.mark.parametrize("fields", [LAST, {}])
+async def test_r37_the_wanted_digest_is_told_of_the_whole(app: Starlette, fields: dict[str, str], data: bytes) -> None:
+    wanted = {"Want-Repr-Digest": "sha-256=5, unixsum=9"}
+
+    heard = await hear(app, "POST", "/files", {**fields, **wanted}, data)
+
+    assert heard.fields["repr-digest"] == digest_of(data)
+
+
+@pytest.mark.parametrize("field", ["Content-Digest", "Repr-Digest"])
+async def test_r37_a_plain_body_with_another_digest_leaves_nothing(app: Starlette, world: World, field: str) -> None:
+    assert (await hear(app, "POST", "/files", {field: digest_of(b"hello")}, b"hello")).status == 201
+    heard = await hear(app, "POST", "/files", {field: digest_of(b"low")}, b"hello")
+
+    assert (heard.status, heard.fields["upload-complete"]) == (400, "?1")
+    assert len(await blob_keys(world)) == 1
 
 
 # Cancellation

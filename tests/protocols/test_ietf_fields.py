@@ -8,6 +8,7 @@ from tests.http.test_problems import EXPECTED
 from uploadstream.core.errors import (
     BadBodyType,
     BadField,
+    ChecksumMismatch,
     LengthMismatch,
     NotFound,
     OffsetMismatch,
@@ -173,7 +174,7 @@ def test_a_form_is_no_file() -> None:
 
 def test_r36_a_content_coding_is_refused_for_it_would_be_lost() -> None:
     read_creation({"content-encoding": "Identity"}, name="", complete=False)
-    with pytest.raises(BadBodyType, match="Content-Encoding: must be identity, is gzip"):
+    with pytest.raises(BadBodyType, match="Content-Encoding: must be identity, is 'gzip'"):
         read_creation({"content-encoding": "gzip"}, name="", complete=False)
 
 
@@ -305,6 +306,7 @@ def test_other_problems_are_those_of_every_protocol() -> None:
         (TooLarge(size=2, limit=1), True),
         (TypeMismatch(declared="image/png", detected="text/plain"), True),
         (BadField("filename", "is bad"), True),
+        (ChecksumMismatch(at=0, algorithm="sha256", computed="", declared="00"), True),
         (Unavailable(), False),
     ],
 )

@@ -84,13 +84,21 @@ class Sums:
         for one in self._sums.values():
             one.update(data)
 
+    def digest(self, algorithm: str) -> bytes:
+        """The checksum by that one of them."""
+        return self._sums[algorithm].digest()
+
     def check(self, digest: Digest, *, at: int) -> None:
         """Raise ChecksumMismatch unless the body, which belongs at `at`, has the checksum its sender declared."""
-        computed = self._sums[digest.algorithm].digest()
-        if computed != digest.expected:
-            raise ChecksumMismatch(
-                at=at, algorithm=digest.algorithm, computed=computed.hex(), declared=digest.expected.hex()
-            )
+        check_computed(self.digest(digest.algorithm), digest, at=at)
+
+
+def check_computed(computed: bytes, digest: Digest, *, at: int) -> None:
+    """Raise ChecksumMismatch unless the bytes from `at` on have the checksum that was declared."""
+    if computed != digest.expected:
+        raise ChecksumMismatch(
+            at=at, algorithm=digest.algorithm, computed=computed.hex(), declared=digest.expected.hex()
+        )
 
 
 def check_digest(digest: Digest, *, field: str) -> Digest:

@@ -10,7 +10,9 @@ from typing import Final
 from uploadstream.core.access import Caller
 from uploadstream.core.errors import StorageUnavailable
 from uploadstream.core.files import File
+from uploadstream.core.sizes import MIB
 from uploadstream.engine.files import Files
+from uploadstream.engine.sums import sum_of
 from uploadstream.engine.uploads import Uploaded, Uploads
 from uploadstream.ports import BlobStore, OpensFiles, Ports
 
@@ -36,6 +38,11 @@ class Downloads:
     def open_file(self, file: File) -> FileIO | None:
         """The file as the operating system has it, for the caller to close; None where its bytes are to be read."""
         return self._blobs.open_file(file.id) if isinstance(self._blobs, OpensFiles) and file.size else None
+
+    async def digest(self, file: File, algorithm: str) -> bytes:
+        """The checksum of all its bytes, which are read for that."""
+        pieces = self.read(file, start=0, stop=file.size, piece_size=MIB) if file.size else None
+        return await sum_of(pieces, algorithm)
 
     async def open_or_follow(self, file_id: str, caller: Caller) -> Uploaded:
         """The file, or the open upload that may become it. NotFound, Gone."""

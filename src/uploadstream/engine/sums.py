@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import AsyncIterable
 from typing import Final
 
-from uploadstream.core.digests import crc32c
+from uploadstream.core.digests import Sums, crc32c
 from uploadstream.core.errors import StorageUnavailable
 from uploadstream.core.sizes import MIB
 from uploadstream.engine.intake import Intake
@@ -41,6 +42,15 @@ async def write_note(blobs: BlobStore, key: str, *, size: int, crc: int) -> None
         await blobs.set_note(key, _NOTE.pack(size, crc))
     except StorageUnavailable:
         return
+
+
+async def sum_of(pieces: AsyncIterable[bytes] | None, algorithm: str) -> bytes:
+    """The checksum of these bytes (None: of none), computed in a thread."""
+    sums = Sums({algorithm})
+    if pieces is not None:
+        async for piece in pieces:
+            await asyncio.to_thread(sums.update, piece)
+    return sums.digest(algorithm)
 
 
 class NoteKeeper:

@@ -13,7 +13,16 @@ from datetime import datetime
 from typing import Final
 
 from uploadstream.core.access import Caller
-from uploadstream.core.errors import Busy, ContentRefused, LengthMismatch, OffsetMismatch, StorageFull, TakenOver
+from uploadstream.core.digests import Digest, check_computed
+from uploadstream.core.errors import (
+    Busy,
+    ChecksumMismatch,
+    ContentRefused,
+    LengthMismatch,
+    OffsetMismatch,
+    StorageFull,
+    TakenOver,
+)
 from uploadstream.core.files import Action, File, audit_of, visible_file, visible_upload
 from uploadstream.core.ids import check_id
 from uploadstream.core.media import check_content_type
@@ -27,9 +36,12 @@ from uploadstream.core.session import (
     State,
     check_declaration,
 )
+from uploadstream.core.sizes import MIB
+from uploadstream.engine.checking import Given
 from uploadstream.engine.files import Files
 from uploadstream.engine.intake import Received
 from uploadstream.engine.receiving import Receiver
+from uploadstream.engine.sums import sum_of
 from uploadstream.engine.watch import Incoming, Pour, Pouring
 from uploadstream.ports import Ports
 
@@ -110,7 +122,7 @@ class Uploads:
                     session = await self._declare(session, incoming.length, count=incoming.count or 0)
                     if not session.is_full or incoming.complete is False:
                         return await self._receive(session, caller, pouring, incoming)
-                    found = await self._complete_stored(session, caller)
+                    found = await self._complete_stored(session, caller, incoming.whole_digest)
                 except ContentRefused as error:
                     await self._receiver.end(session, caller, End.REFUSED, why=str(error))
                     raise
@@ -128,25 +140,39 @@ class Uploads:
         session = replace(session, offset=received.size, touched_at=self._clock.now())
         if not session.is_completed_by(complete=incoming.complete):
             return Uploaded(session)
-        return await self._publish(session, caller, received)
+        return await self._publish(session, caller, received, incoming.whole_digest)
 
-    async def _complete_stored(self, session: Session, caller: Caller) -> Uploaded:
+    async def _complete_stored(self, session: Session, caller: Caller, digest: Digest | None = None) -> Uploaded:
         """Complete an upload that a crash, between its last byte and the catalog, left full."""
         received = await self._receiver.sums(session)
         await self._blobs.sync(session.id)
-        return await self._publish(session, caller, received)
+        return await self._publish(session, caller, received, digest)
 
-    async def _publish(self, session: Session, caller: Caller, received: Received) -> Uploaded:
+    async def _publish(
+        self, session: Session, caller: Caller, received: Received, digest: Digest | None = None
+    ) -> Uploaded:
+        if digest is not None:
+            await self._check_whole(session, caller, digest)
         file = await self._receiver.publish(session, caller, received)
         return Uploaded(_complete(file, self.limits), file)
 
-    async def store_whole(self, declared: Declared, caller: Caller, pour: Pour) -> File:
+    async def _check_whole(self, session: Session, caller: Caller, digest: Digest) -> None:
+        """End an upload whose bytes have another checksum than was said of all of them. ChecksumMismatch."""
+        size = session.offset
+        pieces = self._blobs.read(session.id, start=0, stop=size, piece_size=MIB) if size else None
+        try:
+            check_computed(await sum_of(pieces, digest.algorithm), digest, at=0)
+        except ChecksumMismatch as error:
+            await self._receiver.end(session, caller, End.REFUSED, why=str(error))
+            raise
+
+    async def store_whole(self, declared: Declared, caller: Caller, pour: Pour, *, digest: Given | None = None) -> File:
         """Receive a whole file, all or nothing: whatever goes wrong, nothing of it is left. Errors as of `append`."""
         session = await self._begin(declared, caller)
         pouring = Pouring()
         async with self._held(session.id, caller, pouring):
             try:
-                incoming = Incoming(pour, complete=True)
+                incoming = Incoming(pour, complete=True, digest=digest)
                 received = await self._receiver.receive(session, Received.nothing(), pouring, incoming, whole=True)
                 if declared.length not in {None, received.size}:
                     raise LengthMismatch(received=received.size, declared=declared.length or 0)

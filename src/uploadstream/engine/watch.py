@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from uploadstream.core.digests import Digest
 from uploadstream.core.errors import BodyTimeout, Refusal
 from uploadstream.engine.checking import Given
 from uploadstream.engine.intake import Intake
@@ -27,6 +28,7 @@ class Incoming:
     `at`: where its first byte belongs. `length`: that of the whole upload. `count`: how many bytes will come.
     `complete`: whether these are the last; if nothing is said, the upload is complete when its length is reached.
     `digest`: their checksum. Nothing of them is seen until it was found right.
+    `whole_digest`: that of the whole upload, looked at if these bytes complete it. If it is wrong, the upload ends.
     """
 
     pour: Pour
@@ -35,6 +37,7 @@ class Incoming:
     count: int | None = None
     complete: bool | None = None
     digest: Given | None = None
+    whole_digest: Digest | None = None
 
 
 class Pouring:

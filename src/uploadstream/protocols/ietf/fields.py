@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from uploadstream.core.digests import spelled
+from uploadstream.core.digests import Digest, spelled
 from uploadstream.core.errors import BadBodyType, BadField
 from uploadstream.core.files import File
 from uploadstream.core.session import Declared, Session, State, told_length
-from uploadstream.http.fields import essence, read_count, read_filename
+from uploadstream.http.digests import read_digest
+from uploadstream.http.fields import essence, read_count, read_filename, shown
 from uploadstream.http.structured import read_integer, write_dictionary
 from uploadstream.protocols.ietf.dialects import Dialect, Fields
 
@@ -31,6 +32,8 @@ class Append:
     count: int | None
     length: int | None
     complete: bool | None
+    digest: Digest | None = None
+    whole_digest: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def read_declared(fields: Fields, *, name: str, length: int | None, is_told: boo
         raise BadBodyType(field="Content-Type", problem=f"must be that of the file itself, is {_FORM}")
     if (coding := fields.get("content-encoding", "identity").strip().lower()) != "identity":
         # a file is given out as it came: without the coding's name it would be another one
-        raise BadBodyType(field="Content-Encoding", problem=f"must be identity, is {coding}")
+        raise BadBodyType(field="Content-Encoding", problem=f"must be identity, is {shown(coding)}")
     return Declared(
         user_id="",  # the caller's
         filename=read_filename(fields.get("content-disposition")) or name or UNNAMED,
@@ -58,10 +61,11 @@ def read_declared(fields: Fields, *, name: str, length: int | None, is_told: boo
     )
 
 
-def read_whole(fields: Fields, *, name: str) -> Declared:
+def read_whole(fields: Fields, *, name: str) -> tuple[Declared, Digest | None]:
     """A request that brings a whole file and knows nothing of uploads. BadField."""
     length = read_count("Content-Length", fields.get("content-length"))
-    return read_declared(fields, name=name, length=length, is_told=False)
+    of_content, of_whole = _read_digests(fields)  # which are the same here
+    return read_declared(fields, name=name, length=length, is_told=False), of_content or of_whole
 
 
 def read_creation(fields: Fields, *, name: str, complete: bool | None) -> Creation:
@@ -129,4 +133,13 @@ def write_file(file: File) -> dict[str, object]:
 def _read_body(fields: Mapping[str, str], *, at: int, complete: bool | None) -> Append:
     count = read_count("Content-Length", fields.get("content-length"))
     length = read_integer(fields.get("upload-length"))
-    return Append(at, count, told_length(at=at, count=count, length=length, complete=complete), complete)
+    length = told_length(at=at, count=count, length=length, complete=complete)
+    return Append(at, count, length, complete, *_read_digests(fields))
+
+
+def _read_digests(fields: Fields) -> tuple[Digest | None, Digest | None]:
+    """Those of the content and of the whole (R37)."""
+    return (
+        read_digest("Content-Digest", fields.get("content-digest")),
+        read_digest("Repr-Digest", fields.get("repr-digest")),
+    )

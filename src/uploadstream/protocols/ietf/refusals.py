@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
-from uploadstream.core.errors import BadField, BadInput, LengthMismatch, OffsetMismatch, Refusal, UploadClosed
+from uploadstream.core.errors import (
+    BadField,
+    BadInput,
+    ChecksumMismatch,
+    LengthMismatch,
+    OffsetMismatch,
+    Refusal,
+    UploadClosed,
+)
 from uploadstream.http.problems import STATUS, problem_of, status_of
 
 _REGISTRY: Final = "https://iana.org/assignments/http-problem-types#"
@@ -20,7 +28,7 @@ def is_inconsistent(error: Refusal) -> bool:
 
 def is_last_word(error: Refusal) -> bool:
     """Whether a refusal without an upload to go on with is the file's own, so that asking again is of no use."""
-    return isinstance(error, BadInput) and not is_inconsistent(error)
+    return isinstance(error, BadInput | ChecksumMismatch) and not is_inconsistent(error)
 
 
 def write_status(error: Refusal) -> int:

@@ -21,10 +21,12 @@ from uploadstream.core.access import Caller
 from uploadstream.core.errors import BadBodyType, NotFound, OffsetMismatch, Refusal
 from uploadstream.core.files import File
 from uploadstream.core.ids import is_id
+from uploadstream.engine.downloads import Downloads
 from uploadstream.engine.intake import Intake
 from uploadstream.engine.uploads import Uploaded, Uploads
 from uploadstream.engine.watch import Incoming
 from uploadstream.http.callers import caller_of
+from uploadstream.http.digests import NAMES, read_wanted, write_digest
 from uploadstream.http.interim import Interim
 from uploadstream.http.pour import ClientGone, pour_body
 from uploadstream.http.problems import PROBLEM_JSON, fields_of
@@ -102,8 +104,16 @@ class Endpoint:
 class Ietf:
     """The endpoints below `path`."""
 
-    def __init__(self, uploads: Uploads, *, path: str = "/files", progress_seconds: float = PROGRESS_SECONDS) -> None:
+    def __init__(
+        self,
+        uploads: Uploads,
+        downloads: Downloads,
+        *,
+        path: str = "/files",
+        progress_seconds: float = PROGRESS_SECONDS,
+    ) -> None:
         self._uploads = uploads
+        self._downloads = downloads
         self._path = path
         self._progress_seconds = progress_seconds
 
@@ -174,7 +184,7 @@ class Ietf:
             await exchange.tell({"Location": exchange.location, "Upload-Limit": state["Upload-Limit"]})
             if first.complete or first.count != 0:
                 uploaded = await self._append(exchange, first)
-        return self._answer(exchange, uploaded, HTTPStatus.CREATED)
+        return await self._answer(exchange, uploaded, HTTPStatus.CREATED)
 
     async def look(self, exchange: Exchange) -> Response:
         """Where the upload stands, once nobody writes it (R19 to R21)."""
@@ -187,7 +197,7 @@ class Ietf:
         """Append bytes, or say that they are all there (R22 to R30)."""
         exchange.upload_id = exchange.request.path_params["id"]
         uploaded = await self._append(exchange, read_append(exchange.request.headers, exchange.dialect))
-        return self._answer(exchange, uploaded, HTTPStatus.NO_CONTENT)
+        return await self._answer(exchange, uploaded, HTTPStatus.NO_CONTENT)
 
     async def cancel(self, exchange: Exchange) -> Response:
         """End an upload, or delete its file (R31)."""
@@ -197,13 +207,14 @@ class Ietf:
 
     async def _store_whole(self, exchange: Exchange, name: str) -> Response:
         """What clients that know nothing of uploads send: all of it, or nothing is left."""
-        declared = read_whole(exchange.request.headers, name=name)
+        declared, digest = read_whole(exchange.request.headers, name=name)
         caller = caller_of(exchange.request)
-        return stored(exchange, await self._uploads.store_whole(declared, caller, self._into(exchange)))
+        file = await self._uploads.store_whole(declared, caller, self._into(exchange), digest=digest)
+        return await self._stored(exchange, file)
 
     async def _append(self, exchange: Exchange, body: Append) -> Uploaded:
         incoming = Incoming(
-            self._into(exchange), at=body.at, length=body.length, count=body.count, complete=body.complete
+            self._into(exchange), body.at, body.length, body.count, body.complete, body.digest, body.whole_digest
         )
         return await self._uploads.append(exchange.upload_id, exchange.caller, incoming)
 
@@ -235,13 +246,21 @@ class Ietf:
         session = uploaded.session
         return write_state(session, exchange.dialect, seconds_left=self._uploads.seconds_left(session))
 
-    def _answer(self, exchange: Exchange, uploaded: Uploaded, status: int) -> Response:
+    async def _answer(self, exchange: Exchange, uploaded: Uploaded, status: int) -> Response:
         """The answer to a body that was taken: of the file if it is complete, else of the upload."""
         state = self._state(exchange, uploaded)
         if uploaded.file is not None:
-            return stored(exchange, uploaded.file, state)
+            return await self._stored(exchange, uploaded.file, state)
         location = {"Location": exchange.location} if exchange.location else {}
         return Response(status_code=status, headers={**state, **location})
+
+    async def _stored(self, exchange: Exchange, file: File, state: Mapping[str, str] | None = None) -> Response:
+        """The answer to a whole file, however it came (R12, R24, R27), with the digest that is wanted (R37)."""
+        fields = {**(state or {}), "Location": f"{exchange.root}{CONTENT_PATH.format(id=file.id)}"}
+        wanted = read_wanted(exchange.request.headers.get("want-repr-digest"))
+        if wanted is not None:
+            fields["Repr-Digest"] = write_digest(wanted, await self._downloads.digest(file, NAMES[wanted]))
+        return JSONResponse(write_file(file), HTTPStatus.CREATED, fields)
 
     async def _refused(self, exchange: Exchange, error: Refusal) -> Response:
         """A refusal, and where the upload stands now if there is one (R8, R15, R16, R23)."""
@@ -268,9 +287,3 @@ class Ietf:
             return {}
         limit = write_limit(size_max=self._uploads.limits.file_size_max)
         return limit | dialect.write_complete(complete=is_last_word(error))
-
-
-def stored(exchange: Exchange, file: File, state: Mapping[str, str] | None = None) -> Response:
-    """The answer to a whole file, however it came (R12, R24, R27)."""
-    location = f"{exchange.root}{CONTENT_PATH.format(id=file.id)}"
-    return JSONResponse(write_file(file), HTTPStatus.CREATED, {**(state or {}), "Location": location})
