@@ -11,8 +11,9 @@ import pytest
 from tests.engine.world import ANN, World, body, declared, disk_world, memory_world
 from uploadstream.core.errors import StorageUnavailable
 from uploadstream.engine.watch import Incoming
+from uploadstream.http.zero_copy import EXTENSION as ZERO_COPY
 from uploadstream.protocols.content.endpoint import Content
-from uploadstream.protocols.content.sending import BODY, PIECE_SIZE, ZERO_COPY
+from uploadstream.protocols.content.sending import BODY, PIECE_SIZE
 
 LARGE = os.urandom(3 * PIECE_SIZE)
 PATIENCE_SECONDS = 10

@@ -13,12 +13,11 @@ from starlette.types import Message, Receive, Scope, Send
 from uploadstream.core.errors import Gone, NotFound
 from uploadstream.core.sizes import KIB
 from uploadstream.http.ranges import Span
+from uploadstream.http.zero_copy import EXTENSION as ZERO_COPY
 from uploadstream.protocols.content.answers import Answer
 
 PIECE_SIZE: Final = 256 * KIB
 BODY: Final = "http.response.body"
-# Of the ASGI specification: the server sends a file's bytes by itself.
-ZERO_COPY: Final = "http.response.zerocopysend"
 
 Read = Callable[[Span], AsyncIterator[bytes]]
 
