@@ -190,12 +190,15 @@ class Catalog(Protocol):
     async def publish(self, file: File, audit: Audit) -> File:
         """Add the file, its audit row and its processing job, and drop its upload, all together.
 
-        Idempotent: if the file is there already, nothing changes and the one that is there is returned.
+        Idempotent: if the file is there already, nothing changes and the one that is there is returned. NotFound if
+        an upload that the file is joined from is not open any more: its blob may be gone.
         """
         ...
 
-    async def uploads(self, user_id: str | None, *, after: Position | None, limit: int) -> Sequence[Session]:
-        """Open uploads, the newest first, of one user or of all (None), from behind `after` on."""
+    async def uploads(
+        self, user_id: str | None, *, after: Position | None, limit: int, partial: bool = False
+    ) -> Sequence[Session]:
+        """Open uploads, the newest first, of one user or of all (None), from behind `after` on; partial ones too?"""
         ...
 
     async def file(self, file_id: str) -> File | None:
@@ -231,7 +234,7 @@ class Catalog(Protocol):
         ...
 
     async def known(self, keys: Collection[str]) -> set[str]:
-        """Those of `keys` that an open upload or a file, in use or in the trash, has."""
+        """Those of `keys` that an open upload has, or a file, in use or in the trash, or a file is joined from."""
         ...
 
     async def forget_ended(self, *, before: datetime, limit: int) -> int:

@@ -227,7 +227,7 @@ async def test_a_page_is_read_off_an_index_without_sorting(
     catalog: SqliteCatalog, listing: str, *, of_user: bool, continued: bool
 ) -> None:
     if listing == "uploads":
-        statement = queries._uploads_statement(of_user=of_user, continued=continued)
+        statement = queries._uploads_statement(of_user=of_user, continued=continued, partial=False)
     else:
         deleted = listing == "files in the trash"
         statement = queries._files_statement(of_user=of_user, continued=continued, deleted=deleted)

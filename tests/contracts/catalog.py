@@ -10,9 +10,10 @@ from typing import TypeVar
 
 import pytest
 
-from uploadstream.core.errors import BadField
+from uploadstream.core.errors import BadField, NotFound
 from uploadstream.core.files import Action, Audit, File, ProcessingStatus
 from uploadstream.core.pages import Position
+from uploadstream.core.parts import Part
 from uploadstream.core.session import Declared, End, Session, State
 from uploadstream.core.stats import DeletionStats
 from uploadstream.ports import Catalog
@@ -99,6 +100,51 @@ class CatalogContract:
         await created(catalog, session)
 
         assert await catalog.upload(session.id) == session
+
+    async def test_a_partial_upload_comes_back_so_and_is_listed_where_it_is_asked_for(self, catalog: Catalog) -> None:
+        whole = await created(catalog, a_session())
+        part = replace(a_session(at=NOON + SECOND), declared=Declared("ada", "part", is_partial=True))
+
+        await created(catalog, part)
+
+        assert await catalog.upload(part.id) == part
+        for user in ("ada", None):
+            assert await catalog.uploads(user, after=None, limit=9) == [whole]
+            assert await catalog.uploads(user, after=None, limit=9, partial=True) == [part, whole]
+
+    async def test_a_joined_file_comes_back_with_its_parts_and_keeps_them_known(self, catalog: Catalog) -> None:
+        one, two = await created(catalog, a_session()), await created(catalog, a_session())
+        parts = (Part(one.id, 5), Part(two.id, 990), Part(one.id, 5))
+        file = replace(a_file(), parts=parts, joins="final;/files/ä /files/b")
+
+        assert await published(catalog, file) == file
+        assert await published(catalog, file) == file
+        for session in (one, two):
+            await catalog.end_upload(ended(session), of(session, Action.ABORT))
+
+        assert await catalog.file(file.id) == file
+        assert await catalog.files(None, deleted=False, after=None, limit=9) == [file]
+        assert await catalog.known([one.id, two.id, file.id, an_id()]) == {one.id, two.id, file.id}
+
+    async def test_a_file_is_not_joined_from_what_is_not_open(self, catalog: Catalog) -> None:
+        open_one, over = await created(catalog, a_session()), await created(catalog, a_session())
+        await catalog.end_upload(ended(over), of(over, Action.ABORT))
+
+        for key in (over.id, an_id()):
+            file = replace(a_file(), parts=(Part(open_one.id, 5), Part(key, 5)))
+            with pytest.raises(NotFound) as caught:
+                await published(catalog, file)
+            assert caught.value.id == key
+            assert await catalog.file(file.id) is None
+        assert await catalog.known([over.id]) == set()
+
+    async def test_of_files_joined_at_once_those_with_a_part_that_is_over_are_refused(self, catalog: Catalog) -> None:
+        session = await created(catalog, a_session())
+        files = [replace(a_file(), parts=(Part(session.id if number % 3 else an_id(), 5),)) for number in range(12)]
+
+        outcomes = await asyncio.gather(*(published(catalog, file) for file in files), return_exceptions=True)
+
+        assert [isinstance(outcome, NotFound) for outcome in outcomes] == [number % 3 == 0 for number in range(12)]
 
     async def test_an_offset_is_not_remembered(self, catalog: Catalog) -> None:
         session = await created(catalog, replace(a_session(), offset=7))

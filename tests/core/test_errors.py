@@ -37,6 +37,7 @@ from uploadstream.core.errors import (
     TypeNotAllowed,
     Unavailable,
     UploadClosed,
+    UploadJoined,
     check_each,
     every_refusal,
     together,
@@ -72,6 +73,10 @@ SAID: list[tuple[Refusal, str]] = [
     (ChunkTooLarge(size=4 * MIB + 1, limit=4 * MIB), "Chunk of 4194305 B exceeds limit of 4194304 B"),
     (BadBodyType(field="Content-Type", problem="must be text/plain"), "Content-Type: must be text/plain"),
     (UploadClosed(upload_id="5f0c", state="complete"), "Upload 5f0c is complete and takes no more bytes"),
+    (
+        UploadJoined(upload_id="5f0c", state="complete"),
+        "Upload 5f0c was joined from others and takes no bytes of its own",
+    ),
     (RangeNotSatisfiable(start=9, size=8), "Bytes from 9 on were asked for, the file has 8"),
     (Gone(kind="upload", id="5f0c", how="expired"), "No upload 5f0c: it was expired"),
     (TakenOver(upload_id="5f0c"), "Upload was taken over by a newer request"),

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uploadstream.core.parts import Part, Span, spans
+from tests.core.refusals import refusal_of
+from uploadstream.core.parts import PARTS_MAX, Part, Span, check_count, spans
 
 
 def test_a_range_over_several_blobs_has_a_span_of_each() -> None:
@@ -32,3 +33,8 @@ def test_the_spans_of_a_range_are_its_bytes(sizes: list[int], start: int, stop: 
         range(begins[-1])[start:stop]
     )
     assert all(span.start < span.stop for span in found)
+
+
+@pytest.mark.parametrize(("count", "refused"), [(0, True), (1, False), (PARTS_MAX, False), (PARTS_MAX + 1, True)])
+def test_a_file_has_a_bounded_number_of_parts(count: int, refused: bool) -> None:
+    assert (refusal_of(check_count, range(count)) is not None) is refused

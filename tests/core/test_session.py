@@ -305,3 +305,38 @@ def test_only_bytes_behind_its_length_pass_an_upload() -> None:
     assert not now.is_passed(LengthMismatch(received=2, declared=3))
     assert not now.is_passed(LengthMismatch(received=4, declared=2))
     assert not session(None).is_passed(LengthMismatch(received=4, declared=3))
+
+
+# Partial uploads
+
+
+def a_partial(length: int | None, offset: int) -> Session:
+    declared = Declared("ann", "a", length=length, is_partial=True)
+    return Session("a", declared, 100, "tus", NOON, NOON, offset=offset)
+
+
+@pytest.mark.parametrize("complete", [None, True, False])
+def test_t26_a_partial_upload_never_becomes_a_file(complete: bool | None) -> None:
+    full = a_partial(10, 10)
+
+    assert not full.is_left_full
+    assert not full.is_completed_by(complete=complete)
+
+
+@pytest.mark.parametrize(
+    ("session", "problem"),
+    [
+        (a_partial(10, 10), None),
+        (a_partial(0, 0), None),
+        (a_partial(10, 9), "parts: a is not finished: 9 of 10 bytes are there"),
+        (a_partial(None, 9), "parts: a is not finished: 9 of unknown bytes are there"),
+        (
+            Session("a", Declared("ann", "a", length=1), 100, "tus", NOON, NOON, offset=1),
+            "parts: a is no partial upload",
+        ),
+    ],
+)
+def test_t32_what_is_finished_and_partial_can_be_joined(session: Session, problem: str | None) -> None:
+    refusal = refusal_of(session.check_joinable)
+
+    assert (str(refusal) if refusal else None) == problem

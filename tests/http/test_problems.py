@@ -33,6 +33,7 @@ from uploadstream.core.errors import (
     TypeNotAllowed,
     Unavailable,
     UploadClosed,
+    UploadJoined,
     every_refusal,
     together,
 )
@@ -52,6 +53,7 @@ EXPECTED: dict[type[Refusal], int] = {
     TypeNotAllowed: 415,
     OffsetMismatch: 409,
     UploadClosed: 409,
+    UploadJoined: 409,
     ChecksumMismatch: 400,
     RangeNotSatisfiable: 416,
     NotFound: 404,

@@ -27,6 +27,7 @@ from uploadstream.core.errors import (
     LengthMismatch,
     Refusal,
     StorageUnavailable,
+    UploadJoined,
     every_refusal,
 )
 from uploadstream.core.session import Declared, Limits, Session
@@ -152,7 +153,7 @@ async def test_t4_the_extensions_are_a_list(client: httpx.AsyncClient) -> None:
 
     assert {
         *("creation", "creation-with-upload", "creation-defer-length"),
-        *("termination", "expiration", "checksum"),
+        *("termination", "expiration", "checksum", "concatenation"),
     } <= set(extensions)
 
 
@@ -734,6 +735,157 @@ async def test_t25_an_unknown_upload_is_404(client: httpx.AsyncClient) -> None:
     assert (await client.delete(UNKNOWN, headers=TUS)).status_code == HTTPStatus.NOT_FOUND
 
 
+# Concatenation
+
+
+async def partial(client: httpx.AsyncClient, data: bytes, *, length: int | None = None, **fields: str) -> str:
+    """The location of a partial upload that has these bytes."""
+    url = await created(client, len(data) if length is None else length, {"Upload-Concat": "partial", **fields})
+    assert (await patched(client, url, 0, data)).status_code == HTTPStatus.NO_CONTENT
+    return url
+
+
+async def joined(client: httpx.AsyncClient, *urls: str, **fields: str) -> httpx.Response:
+    return await client.post("/files", headers={**TUS, "Upload-Concat": f"final;{' '.join(urls)}", **fields})
+
+
+async def stored_content(world: World, url: str) -> bytes:
+    file = await world.engine.downloads.open(url.rpartition("/")[2], NOBODY)
+    return await content(world.engine, file)
+
+
+async def test_t26_a_partial_upload_is_told_from_others_and_is_no_file(client: httpx.AsyncClient, world: World) -> None:
+    url = await partial(client, b"abc")
+
+    answer = await client.head(url, headers=TUS)
+
+    assert "concatenation" in (await client.options("/files")).headers["Tus-Extension"].split(",")
+    assert answer.headers["Upload-Concat"] == "partial"
+    assert (answer.headers["Upload-Offset"], answer.headers["Upload-Length"]) == ("3", "3")
+    assert "Upload-Expires" in answer.headers
+    assert (await world.engine.files.list(NOBODY)).rows == []
+
+
+@pytest.mark.parametrize("base", ["", "http://service.test", "https://other.test:8443/mounted"])
+async def test_t27_a_final_upload_has_the_bytes_of_its_parts_in_order(
+    client: httpx.AsyncClient, world: World, base: str
+) -> None:
+    one, two = await partial(client, b"one "), await partial(client, b"two")
+
+    answer = await joined(client, base + one, f"{base}{two}/", base + one)
+
+    assert answer.status_code == HTTPStatus.CREATED
+    assert await stored_content(world, answer.headers["Location"]) == b"one twoone "
+
+
+@pytest.mark.parametrize("fields", [{"Upload-Length": "3"}, {"Upload-Length": "0"}, {"Upload-Defer-Length": "1"}])
+async def test_t27_the_length_of_a_final_upload_is_the_sum_and_not_said(
+    client: httpx.AsyncClient, fields: dict[str, str]
+) -> None:
+    answer = await joined(client, await partial(client, b"abc"), **fields)
+
+    assert answer.status_code == HTTPStatus.BAD_REQUEST
+    assert answer.text == "Upload-Length: is the sum of the parts, and must not be given\n"
+
+
+async def test_t27_a_final_upload_brings_no_bytes(client: httpx.AsyncClient) -> None:
+    fields = {**CHUNK, "Upload-Concat": f"final;{await partial(client, b'abc')}"}
+
+    assert (await client.post("/files", headers=fields, content=b"x")).status_code == HTTPStatus.BAD_REQUEST
+
+
+@pytest.mark.parametrize(
+    "value", ["", "PARTIAL", "partial;", "final", "final;", "final; ", "whole;/files/a", "final,a"]
+)
+async def test_t27_what_is_neither_partial_nor_final_is_400(client: httpx.AsyncClient, value: str) -> None:
+    answer = await client.post("/files", headers={**TUS, "Upload-Length": "3", "Upload-Concat": value})
+
+    assert answer.status_code == HTTPStatus.BAD_REQUEST
+
+
+@pytest.mark.parametrize(("part", "status"), [(UNKNOWN, 404), ("nonsense", 404), ("http://[", 400), ("/", 404)])
+async def test_t27_a_part_that_is_not_there_is_refused(client: httpx.AsyncClient, part: str, status: int) -> None:
+    assert (await joined(client, await partial(client, b"abc"), part)).status_code == status
+
+
+async def test_t27_anothers_part_is_as_unknown(client: httpx.AsyncClient) -> None:
+    url = await partial(client, b"abc", length=None, **{"X-User-Id": "ann"})
+
+    assert (await joined(client, url, **{"X-User-Id": "bob"})).status_code == HTTPStatus.NOT_FOUND
+    assert (await joined(client, url, **{"X-User-Id": "ann"})).status_code == HTTPStatus.CREATED
+
+
+async def test_t28_parts_are_used_again_and_deleted(client: httpx.AsyncClient, world: World) -> None:
+    one, two = await partial(client, b"one "), await partial(client, b"two ")
+
+    finals = [(await joined(client, *urls)).headers["Location"] for urls in ([one, one, two], [two, one])]
+    deleted = [(await client.delete(url, headers=TUS)).status_code for url in (one, two)]
+
+    assert deleted == [HTTPStatus.NO_CONTENT] * 2
+    assert [await stored_content(world, url) for url in finals] == [b"one one two ", b"two one "]
+    assert (await joined(client, one)).status_code == HTTPStatus.GONE
+
+
+async def test_t29_a_final_upload_has_metadata_of_its_own(client: httpx.AsyncClient, world: World) -> None:
+    of_part, of_final = (f"filename {encoded(name)}" for name in ("part.bin", "whole.bin"))
+    url = await partial(client, b"abc", length=None, **{"Upload-Metadata": of_part})
+
+    without = (await joined(client, url)).headers["Location"]
+    with_own = (await joined(client, url, **{"Upload-Metadata": of_final})).headers["Location"]
+
+    assert "Upload-Metadata" not in (await client.head(without, headers=TUS)).headers
+    assert (await client.head(with_own, headers=TUS)).headers["Upload-Metadata"] == of_final
+    names = [
+        (await world.engine.files.describe(url.rpartition("/")[2], NOBODY)).filename for url in (without, with_own)
+    ]
+    assert names == ["unnamed", "whole.bin"]
+
+
+@pytest.mark.parametrize(("at", "data"), [(0, b"x"), (3, b"x"), (3, b""), (2, b"")])
+async def test_t30_a_patch_of_a_final_upload_is_403_and_changes_nothing(
+    client: httpx.AsyncClient, world: World, at: int, data: bytes
+) -> None:
+    url = (await joined(client, await partial(client, b"abc"))).headers["Location"]
+
+    answer = await patched(client, url, at, data)
+
+    assert answer.status_code == HTTPStatus.FORBIDDEN
+    assert await stored_content(world, url) == b"abc"
+
+
+async def test_t31_a_final_upload_says_what_it_was_joined_from_and_that_it_is_whole(client: httpx.AsyncClient) -> None:
+    one, two = await partial(client, b"abc"), await partial(client, b"de")
+    said = f"final;http://service.test{one} {two}"
+    answer = await client.post("/files", headers={**TUS, "Upload-Concat": said})
+
+    head = await client.head(answer.headers["Location"], headers=TUS)
+
+    assert head.headers["Upload-Concat"] == said
+    assert head.headers["Upload-Offset"] == head.headers["Upload-Length"] == "5"
+
+
+async def test_t31_a_partial_upload_says_its_offset_all_along(client: httpx.AsyncClient) -> None:
+    url = await partial(client, b"abc", length=10)
+
+    head = (await client.head(url, headers=TUS)).headers
+
+    assert (head["Upload-Offset"], head["Upload-Length"], head["Upload-Concat"]) == ("3", "10", "partial")
+
+
+async def test_t31_an_upload_that_is_neither_says_nothing_of_it(client: httpx.AsyncClient) -> None:
+    assert "Upload-Concat" not in (await client.head(await created(client), headers=TUS)).headers
+
+
+async def test_t32_an_unfinished_part_is_refused_as_the_extension_is_not_announced(client: httpx.AsyncClient) -> None:
+    done, half = await partial(client, b"abc"), await partial(client, b"abc", length=10)
+
+    answer = await joined(client, done, half)
+
+    assert "concatenation-unfinished" not in (await client.options("/files")).headers["Tus-Extension"]
+    assert answer.status_code == HTTPStatus.BAD_REQUEST
+    assert answer.text == f"parts: {half.rpartition('/')[2]} is not finished: 3 of 10 bytes are there\n"
+
+
 # Who
 
 
@@ -783,11 +935,12 @@ field_names = st.sampled_from(
     [
         *("upload-length", "upload-defer-length", "upload-offset", "upload-metadata", "content-type"),
         *("content-length", "transfer-encoding", "x-user-id", "tus-resumable", "upload-checksum"),
+        "upload-concat",
     ]
 )
 field_values = (
     st.text(max_size=40)
-    | st.sampled_from(["1", "10", CHUNK_TYPE, "chunked", f"filename {encoded('a')}", "sha1 YQ=="])
+    | st.sampled_from(["1", "10", CHUNK_TYPE, "chunked", f"filename {encoded('a')}", "sha1 YQ==", "partial", "final;a"])
     | st.integers(-5, 2**70).map(str)
 )
 
@@ -886,7 +1039,7 @@ def test_an_open_upload_is_written_with_its_expiry() -> None:
 
 
 def test_no_refusal_is_missing_in_the_table() -> None:
-    own = {ChecksumMismatch: 460, LengthMismatch: 413}
+    own = {ChecksumMismatch: 460, LengthMismatch: 413, UploadJoined: 403}
 
     statuses = {cls: write_refusal(cls.__new__(cls), "PATCH") for cls in every_refusal()}
 

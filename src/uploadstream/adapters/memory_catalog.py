@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from uploadstream.adapters.catalog.rows import check_audit, check_file, check_session, row_id
+from uploadstream.core.errors import NotFound
 from uploadstream.core.files import Action, Audit, File
 from uploadstream.core.pages import Position
 from uploadstream.core.session import Session, State
@@ -60,15 +61,21 @@ class MemoryCatalog:
         check_file(file)
         check_audit(audit)
         if file.id not in self._files:
+            for part in file.parts:
+                if self._open(part.key) is None:
+                    raise NotFound(kind="upload", id=part.key)
             self._files[file.id] = file
             self._record(audit, owner=file.user_id)
         self._uploads.pop(file.id, None)
         self._ended_at.pop(file.id, None)
         return self._files[file.id]
 
-    async def uploads(self, user_id: str | None, *, after: Position | None, limit: int) -> Sequence[Session]:
+    async def uploads(
+        self, user_id: str | None, *, after: Position | None, limit: int, partial: bool = False
+    ) -> Sequence[Session]:
         """Open uploads, the newest first."""
         rows = (row for row in self._uploads.values() if row.end is None and user_id in {None, row.declared.user_id})
+        rows = (row for row in rows if partial or not row.declared.is_partial)
         return _newest(rows, lambda row: Position(row.created_at, row.id), after=after, limit=limit)
 
     async def file(self, file_id: str) -> File | None:
@@ -113,7 +120,8 @@ class MemoryCatalog:
 
     async def known(self, keys: Collection[str]) -> set[str]:
         """Those of `keys` that an open upload or a file has."""
-        return {key for key in keys if key in self._files or self._open(key) is not None}
+        used = {part.key for file in self._files.values() for part in file.parts}
+        return {key for key in keys if key in used or key in self._files or self._open(key) is not None}
 
     async def forget_ended(self, *, before: datetime, limit: int) -> int:
         """Drop the rows of uploads that ended before that time; how many they were."""

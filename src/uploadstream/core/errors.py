@@ -13,6 +13,7 @@
     │       └── TypeNotAllowed   the content is of a kind that is not taken here
     ├── OffsetMismatch           bytes for another place than the next
     ├── UploadClosed             the upload takes no bytes any more
+    │   └── UploadJoined         it never took any: it was made of others
     ├── ChecksumMismatch         bytes changed on their way
     ├── RangeNotSatisfiable      bytes asked for that the file does not have
     ├── NotFound                 there is no such upload or file, for this caller
@@ -197,6 +198,16 @@ class UploadClosed(Refusal):
 
     def __str__(self) -> str:
         return f"Upload {said(self.upload_id)} is {said(self.state)} and takes no more bytes"
+
+
+@dataclass(eq=False)
+class UploadJoined(UploadClosed):
+    """The upload was made of other uploads' bytes."""
+
+    reason: ClassVar[str] = "UPLOAD_JOINED"
+
+    def __str__(self) -> str:
+        return f"Upload {said(self.upload_id)} was joined from others and takes no bytes of its own"
 
 
 @dataclass(eq=False)

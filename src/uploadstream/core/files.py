@@ -12,6 +12,7 @@ from datetime import datetime
 
 from uploadstream.core.access import Caller
 from uploadstream.core.errors import Gone, NotFound
+from uploadstream.core.parts import Part
 from uploadstream.core.session import Session
 
 
@@ -67,6 +68,13 @@ class File:
     sha256: str | None = None
     deleted_at: datetime | None = None
     processing_status: ProcessingStatus = ProcessingStatus.PENDING
+    parts: tuple[Part, ...] = ()  # the blobs that its bytes are in, if that is not one under its own id
+    joins: str = ""
+
+    @property
+    def blobs(self) -> tuple[Part, ...]:
+        """The blobs that its bytes are in, in order."""
+        return self.parts or (Part(self.id, self.size),)
 
     @property
     def content_type(self) -> str:
@@ -97,8 +105,8 @@ class File:
         return replace(self, deleted_at=None)
 
 
-def file_of(session: Session, *, detected_type: str, crc32c: int, at: datetime) -> File:
-    """The file that a sealed session becomes."""
+def file_of(session: Session, *, detected_type: str, crc32c: int, at: datetime, parts: tuple[Part, ...] = ()) -> File:
+    """The file that a sealed session becomes; `parts` if its bytes are not in a blob of its own."""
     declared = session.declared
     return File(
         id=session.id,
@@ -111,6 +119,8 @@ def file_of(session: Session, *, detected_type: str, crc32c: int, at: datetime) 
         uploaded_at=at,
         protocol=session.protocol,
         metadata=declared.metadata,
+        parts=parts,
+        joins=declared.joins,
     )
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
+
+from uploadstream.core.errors import BadField
+
+# As many as a multipart upload of S3 has.
+PARTS_MAX: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,12 @@ class Span:
     key: str
     start: int
     stop: int
+
+
+def check_count(parts: Collection[object]) -> None:
+    """Raise unless a file may be joined from so many. BadField."""
+    if not 1 <= len(parts) <= PARTS_MAX:
+        raise BadField("parts", f"must be 1 to {PARTS_MAX} uploads, are {len(parts)}")
 
 
 def spans(parts: Iterable[Part], *, start: int, stop: int) -> Iterator[Span]:

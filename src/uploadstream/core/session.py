@@ -107,6 +107,8 @@ class Declared:
     """What the sender says of a file before its bytes. `length` None: told later. `metadata`: kept word for word.
 
     `is_told`: the sender is going to say when the upload is complete; that its length is reached does not say so.
+    `is_partial`: its bytes are to be joined with those of others; alone they never become a file. `joins`: which
+    uploads it was joined from, kept word for word.
     """
 
     user_id: str
@@ -115,6 +117,8 @@ class Declared:
     length: int | None = None
     metadata: str = ""
     is_told: bool = False
+    is_partial: bool = False
+    joins: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +153,12 @@ class Session:
     @property
     def is_left_full(self) -> bool:
         """It is open and would be complete, had its last request not been cut short."""
-        return self.state is State.OPEN and self.is_full and not self.declared.is_told
+        waits = self.declared.is_told or self.declared.is_partial
+        return self.state is State.OPEN and self.is_full and not waits
 
     def is_completed_by(self, *, complete: bool | None) -> bool:
         """Whether a request that ends here completes the upload. `complete`: what it says of that, None: nothing."""
-        return self.is_full if complete is None else complete
+        return not self.declared.is_partial and (self.is_full if complete is None else complete)
 
     def expires_at(self, ttl: timedelta) -> datetime:
         """When the upload ends if nobody comes back to it."""
@@ -183,6 +188,14 @@ class Session:
             raise OffsetMismatch(expected=self.offset, given=at)
         if count > self.room:
             raise self.overrun(count)
+
+    def check_joinable(self) -> None:
+        """Raise unless the upload is a partial one whose bytes are all there."""
+        if not self.declared.is_partial:
+            raise BadField("parts", f"{self.id} is no partial upload")
+        if not self.is_full:
+            of = "unknown" if self.length is None else self.length
+            raise BadField("parts", f"{self.id} is not finished: {self.offset} of {of} bytes are there")
 
     def check_agrees(self, *, filename: str = "", content_type: str = "", length: int | None = None) -> None:
         """Raise unless what is said again of the upload is what was said at first; what is left out agrees."""

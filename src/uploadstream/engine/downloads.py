@@ -12,6 +12,7 @@ from uploadstream.core.errors import StorageUnavailable
 from uploadstream.core.files import File
 from uploadstream.core.sizes import MIB
 from uploadstream.engine.files import Files
+from uploadstream.engine.joining import read_file
 from uploadstream.engine.sums import sum_of
 from uploadstream.engine.uploads import Uploaded, Uploads
 from uploadstream.ports import BlobStore, OpensFiles, Ports
@@ -33,11 +34,12 @@ class Downloads:
 
     def read(self, file: File, *, start: int, stop: int, piece_size: int) -> AsyncIterator[bytes]:
         """Its bytes from `start` up to `stop`, in pieces."""
-        return self._blobs.read(file.id, start=start, stop=stop, piece_size=piece_size)
+        return read_file(self._blobs, file, start=start, stop=stop, piece_size=piece_size)
 
     def open_file(self, file: File) -> FileIO | None:
         """The file as the operating system has it, for the caller to close; None where its bytes are to be read."""
-        return self._blobs.open_file(file.id) if isinstance(self._blobs, OpensFiles) and file.size else None
+        is_one = file.size and not file.parts
+        return self._blobs.open_file(file.id) if isinstance(self._blobs, OpensFiles) and is_one else None
 
     async def digest(self, file: File, algorithm: str) -> bytes:
         """The checksum of all its bytes, which are read for that."""
@@ -61,7 +63,7 @@ class Downloads:
             end = _sure_end(found) if stop is None else min(stop, _sure_end(found))
             if start < end:
                 try:
-                    async for piece in self._blobs.read(upload_id, start=start, stop=end, piece_size=piece_size):
+                    async for piece in self._read(found, start=start, stop=end, piece_size=piece_size):
                         start += len(piece)
                         yield piece
                 except StorageUnavailable:
@@ -71,6 +73,11 @@ class Downloads:
                 return
             else:
                 await asyncio.sleep(FOLLOW_SECONDS)
+
+    def _read(self, found: Uploaded, *, start: int, stop: int, piece_size: int) -> AsyncIterator[bytes]:
+        if found.file is None:
+            return self._blobs.read(found.session.id, start=start, stop=stop, piece_size=piece_size)
+        return self.read(found.file, start=start, stop=stop, piece_size=piece_size)
 
 
 def _sure_end(found: Uploaded) -> int:

@@ -8,6 +8,7 @@ from uploadstream.core.files import Action, Audit, File, audit_of, visible_file,
 from uploadstream.core.ids import check_id
 from uploadstream.core.pages import Page, Position, check_page_size, page_of, read_token
 from uploadstream.core.stats import DeletionStats
+from uploadstream.engine.joining import stored_size
 from uploadstream.ports import BlobStore, Catalog, Clock, Ports
 
 
@@ -77,8 +78,7 @@ class Files:
         return file
 
     async def _check_whole(self, file: File) -> None:
-        blob = await self._blobs.stat(file.id)
-        file.check_whole(blob.size if blob else 0)
+        file.check_whole(await stored_size(self._blobs, file) or 0)
 
     async def _any(self, file_id: str, caller: Caller) -> File:
         """The file, in use or in the trash."""

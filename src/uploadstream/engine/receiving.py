@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from uploadstream.core.access import Caller
 from uploadstream.core.errors import StorageUnavailable, Unavailable, UploadClosed
 from uploadstream.core.files import Action, Audit, File, audit_of, file_of
 from uploadstream.core.media import SNIFF_BYTES, check_allowed, check_declared
+from uploadstream.core.parts import Part
 from uploadstream.core.session import Aborted, Declared, End, Limits, Published, Sealed, Session
 from uploadstream.engine.buffers import Buffers
 from uploadstream.engine.checking import CheckedSink
@@ -58,7 +59,7 @@ class Receiver:
         terms = Terms(session.room, session.overrun, self._check_of_head(session, staged=checked is not None))
         intake = Intake(sink, self._buffers, before, terms)
         notes = None if whole else NoteKeeper(self._blobs, session.id, intake, staged=checked is not None)
-        complete, keep = False, checked is None
+        end, keep = _Ending(), checked is None
         try:
             await self._watch.run(pouring, incoming.pour, intake)
             await intake.close()
@@ -66,9 +67,11 @@ class Receiver:
                 checked.check()
                 self._check_late(session, intake.head)
                 keep = True
-            complete = replace(session, offset=intake.offset).is_completed_by(complete=incoming.complete)
+            after = replace(session, offset=intake.offset)
+            completes = after.is_completed_by(complete=incoming.complete)
+            end = _Ending(completes=completes, durable=completes or after.is_full)
         finally:
-            await uncancelled(self._settle(intake, sink, notes, complete=complete, keep=keep))
+            await uncancelled(self._settle(intake, sink, notes, end, keep=keep))
         return Received(intake.offset, intake.crc, intake.head)
 
     async def _open(self, session: Session, incoming: Incoming) -> tuple[Sink, CheckedSink | None]:
@@ -80,11 +83,12 @@ class Receiver:
         return checked, checked
 
     def _check_of_head(self, session: Session, *, staged: bool) -> Callable[[bytes], object]:
-        """What looks at an upload's first bytes as they come. Those that may be wrong are looked at later."""
-        return (lambda _: None) if staged else lambda head: self._check_type(session.declared, head)
+        """What looks at an upload's first bytes as they come: later at those that may be wrong, or are no file's."""
+        waits = staged or session.declared.is_partial
+        return (lambda _: None) if waits else lambda head: self._check_type(session.declared, head)
 
     def _check_late(self, session: Session, head: bytes) -> None:
-        if len(head) == SNIFF_BYTES:
+        if len(head) == SNIFF_BYTES and not session.declared.is_partial:
             self._check_type(session.declared, head)
 
     async def receive_nothing(self, closed: Session, pouring: Pouring, pour: Pour) -> None:
@@ -93,25 +97,23 @@ class Receiver:
         terms = Terms(0, lambda _: UploadClosed(upload_id=closed.id, state=closed.state.value), lambda _: None)
         await self._watch.run(pouring, pour, Intake(_NoSink(), self._buffers, nothing, terms))
 
-    async def _settle(
-        self, intake: Intake, sink: Sink, notes: NoteKeeper | None, *, complete: bool, keep: bool
-    ) -> None:
+    async def _settle(self, intake: Intake, sink: Sink, notes: NoteKeeper | None, end: _Ending, *, keep: bool) -> None:
         """Whatever became of the body: its last bytes to the store, the store's blob let go, the sum noted."""
         try:
             if notes is not None:
                 await notes.stop()
             await intake.close()
         finally:
-            await sink.close(complete=complete, keep=keep)
-        if notes is not None and keep and not complete:
+            await sink.close(complete=end.durable, keep=keep)
+        if notes is not None and keep and not end.completes:
             await notes.write(intake.offset, intake.crc)
 
-    async def publish(self, session: Session, caller: Caller, received: Received) -> File:
-        """Make the file of an upload whose bytes are all there and durable. ContentRefused."""
+    async def publish(self, session: Session, caller: Caller, received: Received, parts: tuple[Part, ...] = ()) -> File:
+        """Make the file of an upload whose bytes are all there and durable, in these parts if any. ContentRefused."""
         detected = self._check_type(session.declared, received.head)
         sealed = session.after(Sealed())
         now = self._clock.now()
-        file = file_of(sealed, detected_type=detected, crc32c=received.crc, at=now)
+        file = file_of(sealed, detected_type=detected, crc32c=received.crc, at=now, parts=parts)
         audit = audit_of(file.id, Action.COMPLETE, caller, at=now, size=str(file.size), content_type=file.content_type)
         # a cancel comes too late for what is being committed: whoever cleans up must know how that ended
         published = await uncancelled(self._catalog.publish(file, audit))
@@ -130,7 +132,9 @@ class Receiver:
 
     async def _end(self, ended: Session, audit: Audit) -> None:
         await self._catalog.end_upload(ended, audit)
-        await self._blobs.remove(ended.id)
+        # files may be joined from it; none can be any more, now that it has ended
+        if not (ended.declared.is_partial and await self._catalog.known([ended.id])):
+            await self._blobs.remove(ended.id)
 
     async def discard(self, key: str) -> None:
         """Remove the bytes of an upload that nobody can come back to, unless they are a file already.
@@ -150,6 +154,14 @@ class Receiver:
         if self._limits.allowed_types != EVERYTHING:
             check_allowed(detected, self._limits.allowed_types, declared=declared.content_type)
         return detected
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How a body ended: whether it completes its upload, and whether all bytes of that are there to be kept."""
+
+    completes: bool = False
+    durable: bool = False
 
 
 class _NoSink:

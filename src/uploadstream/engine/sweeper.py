@@ -20,6 +20,7 @@ from uploadstream.core.access import Caller
 from uploadstream.core.errors import Busy, Refusal, StorageUnavailable
 from uploadstream.core.files import Action, File, audit_of
 from uploadstream.core.pages import Position
+from uploadstream.engine.joining import stored_size
 from uploadstream.engine.pairing import is_pair
 from uploadstream.engine.uploads import Uploads
 from uploadstream.ports import Blob, Ports
@@ -83,7 +84,7 @@ class Sweeper:
 
     async def _tidy_uploads(self, sweep: Sweep) -> None:
         place: Position | None = None
-        while rows := await self._ports.catalog.uploads(None, after=place, limit=BATCH):
+        while rows := await self._ports.catalog.uploads(None, after=place, limit=BATCH, partial=True):
             for session in rows:
                 with _one_of_many(sweep):
                     action = await self._uploads.tidy(session, SWEEPER)
@@ -132,8 +133,7 @@ class Sweeper:
         while rows := await self._ports.catalog.files(None, deleted=False, after=place, limit=BATCH):
             for file in rows:
                 with _one_of_many(sweep):
-                    blob = await self._ports.blobs.stat(file.id)
-                    stored = blob.size if blob else 0
+                    stored = await stored_size(self._ports.blobs, file) or 0
                     if not file.is_whole(stored):
                         await self._hide(file, stored=stored)
                         sweep["lost files"] += 1

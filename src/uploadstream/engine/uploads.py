@@ -6,7 +6,8 @@ catalog transaction after the bytes are durable, and may be repeated. Only the h
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,12 +23,14 @@ from uploadstream.core.errors import (
     OffsetMismatch,
     StorageFull,
     TakenOver,
+    UploadJoined,
 )
 from uploadstream.core.files import Action, File, audit_of, visible_file, visible_upload
 from uploadstream.core.ids import check_id
 from uploadstream.core.media import check_content_type
 from uploadstream.core.pages import Page, Position, check_page_size, page_of, read_token
 from uploadstream.core.session import (
+    Appended,
     Declared,
     End,
     LengthDeclared,
@@ -40,6 +43,7 @@ from uploadstream.core.sizes import MIB
 from uploadstream.engine.checking import Given
 from uploadstream.engine.files import Files
 from uploadstream.engine.intake import Received
+from uploadstream.engine.joining import joined
 from uploadstream.engine.receiving import Receiver
 from uploadstream.engine.sums import sum_of
 from uploadstream.engine.watch import Incoming, Pour, Pouring
@@ -82,6 +86,20 @@ class Uploads:
         await self._catalog.create_upload(session, audit)
         return Uploaded(session)
 
+    async def join(self, declared: Declared, caller: Caller, upload_ids: Sequence[str]) -> Uploaded:
+        """Make a file of the bytes of these complete partial uploads, in this order; they stay as they are.
+
+        No byte is moved: the file's parts are their blobs. One may be there several times, here and in other files.
+        BadInput, NotFound, Gone.
+        """
+        begun = await self._begin(declared, caller)
+        found = {key: self.status(key, caller) for key in dict.fromkeys(upload_ids)}
+        known = dict(zip(found, await asyncio.gather(*found.values()), strict=True))
+        parts, received = await joined(self._blobs, [known[key].session for key in upload_ids])
+        session = begun.after(LengthDeclared(received.size)).after(Appended(received.size))
+        file = await self._receiver.publish(session, caller, received, parts)
+        return Uploaded(_complete(file, self.limits), file)
+
     async def status(self, upload_id: str, caller: Caller) -> Uploaded:
         """The upload with its true offset, finished or not. NotFound, Gone."""
         check_id(upload_id, kind="upload")
@@ -120,7 +138,7 @@ class Uploads:
                 session.check_append(at=session.offset if incoming.at is None else incoming.at)
                 try:
                     session = await self._declare(session, incoming.length, count=incoming.count or 0)
-                    if not session.is_full or incoming.complete is False:
+                    if not (session.is_full and session.is_completed_by(complete=incoming.complete)):
                         return await self._receive(session, caller, pouring, incoming)
                     found = await self._complete_stored(session, caller, incoming.whole_digest)
                 except ContentRefused as error:
@@ -286,7 +304,7 @@ def _complete(file: File, limits: Limits) -> Session:
     """The session that a file was."""
     return Session(
         id=file.id,
-        declared=Declared(file.user_id, file.filename, file.declared_type, file.size, file.metadata),
+        declared=Declared(file.user_id, file.filename, file.declared_type, file.size, file.metadata, joins=file.joins),
         size_max=limits.file_size_max,
         protocol=file.protocol,
         created_at=file.uploaded_at,
@@ -298,6 +316,8 @@ def _complete(file: File, limits: Limits) -> Session:
 
 def _check_again(session: Session, incoming: Incoming) -> None:
     """Raise unless a request says once more what made its upload complete: its sender may have missed the answer."""
+    if session.declared.joins:
+        raise UploadJoined(upload_id=session.id, state=session.state.value)
     if incoming.at not in {None, session.offset}:
         raise OffsetMismatch(expected=session.offset, given=incoming.at or 0)
     session.check_agrees(length=incoming.length)

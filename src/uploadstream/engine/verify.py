@@ -12,6 +12,7 @@ from uploadstream.core.errors import StorageUnavailable
 from uploadstream.core.files import File
 from uploadstream.core.pages import Position
 from uploadstream.core.sizes import MIB
+from uploadstream.engine.joining import read_file, stored_size
 from uploadstream.ports import Ports
 
 BATCH: Final = 500
@@ -46,15 +47,14 @@ async def verify(ports: Ports) -> AsyncIterator[Verdict]:
 
 
 async def _look_at(ports: Ports, file: File) -> Verdict:
-    blob = await ports.blobs.stat(file.id)
-    size = blob.size if blob else 0
-    if not file.is_whole(size):
-        finding = Finding.WRONG_SIZE if blob else Finding.MISSING
-        return Verdict(file, finding, f"{size} of {file.size} bytes are there")
+    stored = await stored_size(ports.blobs, file)
+    if not file.is_whole(stored or 0):
+        finding = Finding.MISSING if stored is None else Finding.WRONG_SIZE
+        return Verdict(file, finding, f"{stored or 0} of {file.size} bytes are there")
     crc = 0
     try:
-        if size:
-            async for piece in ports.blobs.read(file.id, start=0, stop=size, piece_size=MIB):
+        if file.size:
+            async for piece in read_file(ports.blobs, file, start=0, stop=file.size, piece_size=MIB):
                 crc = crc32c(piece, crc)
     except StorageUnavailable as error:
         return Verdict(file, Finding.MISSING, f"cannot be read: {error.__cause__ or error}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPMethod, HTTPStatus
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,7 +20,15 @@ from starlette.routing import BaseRoute, Route
 
 from uploadstream.core.access import Caller, check_user
 from uploadstream.core.digests import ALGORITHMS, Digest, check_digest
-from uploadstream.core.errors import BadBodyType, BadField, ChecksumMismatch, LengthMismatch, Refusal, Unavailable
+from uploadstream.core.errors import (
+    BadBodyType,
+    BadField,
+    ChecksumMismatch,
+    LengthMismatch,
+    Refusal,
+    Unavailable,
+    UploadJoined,
+)
 from uploadstream.core.session import Declared, Session, State
 from uploadstream.engine.checking import Given
 from uploadstream.engine.intake import Intake
@@ -30,10 +39,11 @@ from uploadstream.http.pour import ClientGone, pour_body
 from uploadstream.http.problems import STATUS, fields_of, status_of
 
 VERSION: Final = "1.0.0"
-EXTENSIONS: Final = "creation,creation-with-upload,creation-defer-length,termination,expiration,checksum"
+EXTENSIONS: Final = "creation,creation-with-upload,creation-defer-length,termination,expiration,checksum,concatenation"
 # What a server has that reads the fields behind a chunked body: a dictionary of them, filled when that has ended.
 TRAILERS: Final = "uploadstream.trailers"
 CHECKSUM: Final = "Upload-Checksum"
+CONCAT: Final = "Upload-Concat"
 CHUNK_TYPE: Final = "application/offset+octet-stream"
 UNNAMED: Final = "unnamed"
 METADATA_LENGTH_MAX: Final = 8 * 1024
@@ -42,6 +52,7 @@ TUS_STATUS: Final[Mapping[type[Refusal], int]] = {
     **STATUS,
     ChecksumMismatch: 460,
     LengthMismatch: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UploadJoined: HTTPStatus.FORBIDDEN,
 }
 
 Fields = Mapping[str, str]
@@ -50,11 +61,12 @@ Methods = Mapping[str, Callable[[Request], Awaitable[Response]]]
 
 @dataclass(frozen=True, slots=True)
 class Creation:
-    """What a POST asks for; `count`: how many bytes it brings, if that is known."""
+    """What a POST asks for; `count`: how many bytes it brings, if that is known; `parts`: which uploads are joined."""
 
     declared: Declared
     has_body: bool
     count: int
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +102,9 @@ def read_user(fields: Fields) -> str:
 
 
 def read_creation(fields: Fields) -> Creation:
-    """POST (T12, T16, T18); what is declared is not checked yet. BadField."""
-    length = read_count("Upload-Length", fields.get("upload-length"))
-    deferred = fields.get("upload-defer-length")
-    if deferred not in {None, "1"}:
-        raise BadField("Upload-Defer-Length", f"must be 1, is {shown(deferred or '')}")
-    if (length is None) == (deferred is None):
-        raise BadField("Upload-Length", "or Upload-Defer-Length must be given, and not both")
+    """POST (T12, T16, T18, T26, T27); what is declared is not checked yet. BadField."""
+    is_partial, parts = read_concat(fields.get("upload-concat"))
+    length = read_length(fields, is_final=bool(parts))
     metadata = fields.get("upload-metadata", "")
     said = read_metadata(metadata)
     declared = Declared(
@@ -105,12 +113,45 @@ def read_creation(fields: Fields) -> Creation:
         content_type=said.get("filetype") or said.get("content_type") or said.get("type") or "",
         length=length,
         metadata=metadata,
+        is_partial=is_partial,
+        joins=fields["upload-concat"] if parts else "",
     )
     count = read_count("Content-Length", fields.get("content-length"))
     has_body = bool(count) or "transfer-encoding" in fields
     if has_body and essence(fields.get("content-type")) != CHUNK_TYPE:
         raise BadBodyType(field="Content-Type", problem=f"must be {CHUNK_TYPE} for a body")
-    return Creation(declared, has_body, count or 0)
+    if has_body and parts:
+        raise BadField(CONCAT, "final takes its bytes from its parts, and no body")
+    return Creation(declared, has_body, count or 0, parts)
+
+
+def read_length(fields: Fields, *, is_final: bool) -> int | None:
+    """The length that a POST declares, None if it is told later (T12) or is the sum of the parts (T27). BadField."""
+    length = read_count("Upload-Length", fields.get("upload-length"))
+    deferred = fields.get("upload-defer-length")
+    if deferred not in {None, "1"}:
+        raise BadField("Upload-Defer-Length", f"must be 1, is {shown(deferred or '')}")
+    if is_final and (length is not None or deferred is not None):
+        raise BadField("Upload-Length", "is the sum of the parts, and must not be given")
+    if not is_final and (length is None) == (deferred is None):
+        raise BadField("Upload-Length", "or Upload-Defer-Length must be given, and not both")
+    return length
+
+
+def read_concat(value: str | None) -> tuple[bool, tuple[str, ...]]:
+    """Upload-Concat (T26, T27): whether the upload is a partial one, and the ids of those it is joined from. BadField.
+
+    A URL's last segment is the upload; what is before it depends on what stands between the client and us.
+    """
+    if value in {None, "partial"}:
+        return value is not None, ()
+    kind, _, urls = (value or "").partition(";")
+    if kind != "final" or not urls.split():
+        raise BadField(CONCAT, f"must be partial, or final; and URLs with spaces between them, is {shown(value or '')}")
+    try:
+        return False, tuple(urlsplit(url).path.rstrip("/").rpartition("/")[2] for url in urls.split())
+    except ValueError:
+        raise BadField(CONCAT, f"has a part that is no URL: {shown(urls)}") from None
 
 
 def read_patch(fields: Fields) -> Patch:
@@ -151,7 +192,7 @@ def write_offset(session: Session, expires_at: datetime) -> dict[str, str]:
 
 
 def write_status(session: Session, expires_at: datetime) -> dict[str, str]:
-    """The fields of an answer to HEAD (T8, T16, T17)."""
+    """The fields of an answer to HEAD (T8, T16, T17, T31)."""
     fields = {**write_offset(session, expires_at), "Cache-Control": "no-store"}
     if session.length is None:
         fields["Upload-Defer-Length"] = "1"
@@ -159,6 +200,8 @@ def write_status(session: Session, expires_at: datetime) -> dict[str, str]:
         fields["Upload-Length"] = str(session.length)
     if session.declared.metadata:
         fields["Upload-Metadata"] = session.declared.metadata
+    if session.declared.is_partial or session.declared.joins:
+        fields[CONCAT] = session.declared.joins or "partial"
     return fields
 
 
@@ -235,10 +278,13 @@ class Tus:
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=fields)
 
     async def post(self, request: Request) -> Response:
-        """Create an upload (T12 to T15), with its first bytes if there are any (T18)."""
+        """Create an upload (T12 to T15), with its first bytes if there are any (T18), or join others (T27)."""
         creation, digest = read_creation(request.headers), digest_of(request)
         caller = caller_of(request, creation.declared.user_id)
-        uploaded = await self._uploads.create(creation.declared, caller, count=creation.count)
+        if creation.parts:
+            uploaded = await self._uploads.join(creation.declared, caller, creation.parts)
+        else:
+            uploaded = await self._uploads.create(creation.declared, caller, count=creation.count)
         if creation.has_body:
             upload_id = uploaded.session.id
             try:

@@ -93,9 +93,11 @@ class SqliteCatalog:
         check_audit(audit)
         return await self._write(writes.publish, (file, audit))
 
-    async def uploads(self, user_id: str | None, *, after: Position | None, limit: int) -> Sequence[Session]:
+    async def uploads(
+        self, user_id: str | None, *, after: Position | None, limit: int, partial: bool = False
+    ) -> Sequence[Session]:
         """Open uploads, the newest first."""
-        return await self._list(queries.uploads, user_id, after, limit)
+        return await self._list(functools.partial(queries.uploads, partial=partial), user_id, after, limit)
 
     async def file(self, file_id: str) -> File | None:
         """A file, in use or in the trash."""
@@ -128,7 +130,7 @@ class SqliteCatalog:
         await self._write(writes.record, audit)
 
     async def known(self, keys: Collection[str]) -> set[str]:
-        """Those of `keys` that an open upload or a file has."""
+        """Those of `keys` that an open upload has, or a file, or that a file is joined from."""
         return await self._list(queries.known, [key for key in keys if is_id(key)])
 
     async def forget_ended(self, *, before: datetime, limit: int) -> int:

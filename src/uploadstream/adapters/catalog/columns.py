@@ -17,6 +17,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
 
+from uploadstream.core.parts import Part
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -25,7 +27,7 @@ Choice = TypeVar("Choice", bound=enum.StrEnum | enum.IntEnum)
 # On SQLite an id is the text that URLs and file names show; sorted as text or as 16 bytes, the order is the same.
 Id: Final = Uuid(as_uuid=False).with_variant(CHAR(36), "sqlite")
 
-Details: Final = JSON().with_variant(JSONB(), "postgresql")
+Details: Final = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
 class Instant(TypeDecorator[datetime]):
@@ -70,6 +72,21 @@ class Chosen(TypeDecorator[Choice], Generic[Choice]):
     def process_result_value(self, value: Any, _: Dialect) -> Choice | None:
         """The member."""
         return None if value is None else self.choices(value)
+
+
+class PartsOf(TypeDecorator[tuple[Part, ...]]):
+    """The blobs of a file, as `[[key, size], ...]`; nothing for a file that has one of its own."""
+
+    impl = Details
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[Part, ...] | None, _: Dialect) -> Any:
+        """A list of pairs."""
+        return [[part.key, part.size] for part in value] if value else None
+
+    def process_result_value(self, value: Any, _: Dialect) -> tuple[Part, ...]:
+        """The parts."""
+        return tuple(Part(key, size) for key, size in value or ())
 
 
 class day_of(FunctionElement[str]):  # noqa: N801 - used as a function, like SQLAlchemy's own

@@ -11,7 +11,19 @@ from collections.abc import Collection, Iterable
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Select, Table, bindparam, func, literal_column, select, tuple_, union_all
+from sqlalchemy import (
+    Column,
+    Connection,
+    Executable,
+    Select,
+    Table,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    union_all,
+)
 
 from uploadstream.adapters.catalog.columns import Id, Instant, day_of, seconds_between
 from uploadstream.adapters.catalog.rows import audit_of, file_of, session_of
@@ -22,6 +34,7 @@ from uploadstream.adapters.catalog.tables import (
     IN_USE,
     OF_DELETIONS,
     OPEN,
+    PARTS,
     PROPERTIES,
     STORE_ID,
     UPLOADS,
@@ -46,8 +59,11 @@ _NEWEST: Final = select(func.max(AUDIT.c.number)).where(AUDIT.c.owner == bindpar
 _PROPERTY: Final = select(PROPERTIES.c.value).where(PROPERTIES.c.name == bindparam("name"))
 _CHECK: Final = select(FILES.c.id).limit(1)
 _KEYS: Final = bindparam("keys", expanding=True, type_=Id)
+_OPEN_UPLOADS: Final = select(UPLOADS.c.id).where(OPEN, UPLOADS.c.id.in_(_KEYS))
 _KNOWN: Final = union_all(
-    select(UPLOADS.c.id).where(OPEN, UPLOADS.c.id.in_(_KEYS)), select(FILES.c.id).where(FILES.c.id.in_(_KEYS))
+    _OPEN_UPLOADS,
+    select(FILES.c.id).where(FILES.c.id.in_(_KEYS)),
+    select(PARTS.c.key).where(PARTS.c.key.in_(_KEYS)),
 )
 
 
@@ -63,9 +79,11 @@ def file(connection: Connection, file_id: str) -> File | None:
     return None if row is None else file_of(row)
 
 
-def uploads(connection: Connection, user_id: str | None, after: Position | None, limit: int) -> list[Session]:
+def uploads(
+    connection: Connection, user_id: str | None, after: Position | None, limit: int, *, partial: bool
+) -> list[Session]:
     """Open uploads, the newest first."""
-    statement = _uploads_statement(of_user=user_id is not None, continued=after is not None)
+    statement = _uploads_statement(of_user=user_id is not None, continued=after is not None, partial=partial)
     return [session_of(row) for row in connection.execute(statement, _place(user_id, after, limit))]
 
 
@@ -95,12 +113,13 @@ def newest_events(connection: Connection, owners: Collection[str]) -> dict[str, 
 
 
 def known(connection: Connection, keys: Collection[str]) -> set[str]:
-    """Those of `keys` that an open upload or a file has."""
-    found: set[str] = set()
-    rest = iter(keys)
-    while some := list(islice(rest, KEYS_MAX)):
-        found.update(connection.execute(_KNOWN, {"keys": some}).scalars())
-    return found
+    """Those of `keys` that an open upload has, or a file, or that a file is joined from."""
+    return _in_groups(connection, _KNOWN, keys)
+
+
+def open_uploads(connection: Connection, keys: Collection[str]) -> set[str]:
+    """Those of `keys` that an open upload has."""
+    return _in_groups(connection, _OPEN_UPLOADS, keys)
 
 
 def deletion_stats(connection: Connection, user_id: str | None) -> DeletionStats:
@@ -129,6 +148,14 @@ def check(connection: Connection) -> None:
     connection.execute(_CHECK).first()
 
 
+def _in_groups(connection: Connection, statement: Executable, keys: Collection[str]) -> set[str]:
+    found: set[str] = set()
+    rest = iter(keys)
+    while some := list(islice(rest, KEYS_MAX)):
+        found.update(connection.execute(statement, {"keys": some}).scalars())
+    return found
+
+
 def _place(of: str | None, after: Position | None, limit: int) -> dict[str, Any]:
     values: dict[str, Any] = {"limit": limit}
     if of is not None:
@@ -151,8 +178,10 @@ def _listing(
 
 
 @functools.cache
-def _uploads_statement(*, of_user: bool, continued: bool) -> Select[Any]:
+def _uploads_statement(*, of_user: bool, continued: bool, partial: bool) -> Select[Any]:
     statement = _of_user(select(UPLOADS).where(OPEN), UPLOADS, of_user=of_user)
+    if not partial:
+        statement = statement.where(~UPLOADS.c.is_partial)
     return _listing(statement, UPLOADS.c.created_at, UPLOADS.c.id, continued=continued, newest=True)
 
 

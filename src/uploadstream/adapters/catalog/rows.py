@@ -67,6 +67,7 @@ def check_file(file: File) -> None:
         detected_type=file.detected_type,
         metadata=file.metadata,
         protocol=file.protocol,
+        joins=file.joins,
     )
 
 
@@ -103,6 +104,7 @@ def session_values(session: Session) -> Values:
         "created_at": session.created_at,
         "touched_at": session.touched_at,
         "is_told": declared.is_told,
+        "is_partial": declared.is_partial,
     }
 
 
@@ -110,7 +112,9 @@ def session_of(row: Any) -> Session:
     """The upload of a row, open or ended; the store knows its offset."""
     return Session(
         id=row.id,
-        declared=Declared(row.user_id, row.filename, row.content_type, row.length, row.metadata, row.is_told),
+        declared=Declared(
+            row.user_id, row.filename, row.content_type, row.length, row.metadata, row.is_told, row.is_partial
+        ),
         size_max=row.size_max,
         protocol=row.protocol,
         created_at=row.created_at,

@@ -24,7 +24,7 @@ from sqlalchemy import (
     literal_column,
 )
 
-from uploadstream.adapters.catalog.columns import Chosen, Details, Id, Instant
+from uploadstream.adapters.catalog.columns import Chosen, Details, Id, Instant, PartsOf
 from uploadstream.core.files import Action, ProcessingStatus
 from uploadstream.core.session import End
 
@@ -53,6 +53,7 @@ UPLOADS: Final = Table(
     Column("ended_how", Chosen(End)),
     Column("ended_at", Instant),
     Column("is_told", Boolean, nullable=False, server_default=false()),
+    Column("is_partial", Boolean, nullable=False, server_default=false()),
 )
 
 # The columns are named after, and in the order of, the fields of core.files.File.
@@ -72,7 +73,20 @@ FILES: Final = Table(
     Column("sha256", Text),
     Column("deleted_at", Instant),
     Column("processing_status", Chosen(ProcessingStatus), nullable=False),
+    Column("parts", PartsOf),
+    Column("joins", Text, nullable=False, server_default=""),
 )
+
+# The same parts once more, to be asked for by their keys: a blob is kept while a file is joined from it.
+PARTS: Final = Table(
+    "parts",
+    METADATA,
+    Column("key", Id, primary_key=True),
+    Column("file_id", Id, ForeignKey("files.id", ondelete="CASCADE"), primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+Index("parts_of_file", PARTS.c.file_id)
 
 # No foreign key: the trail is also about uploads, and outlives what it is about. On SQLite the key is the table.
 # `user_id` is who did it, `owner` whose upload or file it is; `number` counts the owner's rows from 1.

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, func, insert, selec
 
 from uploadstream.adapters.catalog.columns import Id
 from uploadstream.adapters.catalog.queries import file as read_file
+from uploadstream.adapters.catalog.queries import open_uploads as read_open_uploads
 from uploadstream.adapters.catalog.queries import store_id as read_store_id
 from uploadstream.adapters.catalog.rows import audit_values, file_values, job_values, session_values
 from uploadstream.adapters.catalog.tables import (
@@ -25,10 +26,12 @@ from uploadstream.adapters.catalog.tables import (
     IN_USE,
     JOBS,
     OPEN,
+    PARTS,
     PROPERTIES,
     STORE_ID,
     UPLOADS,
 )
+from uploadstream.core.errors import NotFound
 from uploadstream.core.files import Audit, File
 from uploadstream.core.session import Session
 
@@ -46,6 +49,7 @@ _ADD_AUDIT: Final = insert(AUDIT).values(
     .scalar_subquery()
 )
 _ADD_JOBS: Final = insert(JOBS)
+_ADD_PARTS: Final = insert(PARTS)
 _ADD_PROPERTY: Final = insert(PROPERTIES)
 _DROP_UPLOADS: Final = delete(UPLOADS).where(UPLOADS.c.id == _ID)
 _DECLARE: Final = update(UPLOADS).where(UPLOADS.c.id == _ID, OPEN).values(length=bindparam("new_length"))
@@ -92,9 +96,14 @@ def publish(connection: Connection, given: Sequence[tuple[File, Audit]]) -> Sequ
         if file.id not in there:
             new.setdefault(file.id, (file, audit))
     if new:
+        joined = [file for file, _ in new.values() if file.parts]
+        _check_parts(connection, joined)
         connection.execute(_ADD_FILES, [file_values(file) for file, _ in new.values()])
         connection.execute(_ADD_JOBS, [job_values(file) for file, _ in new.values()])
         _record(connection, [(file.user_id, audit) for file, audit in new.values()])
+        uses = {(part.key, file.id) for file in joined for part in file.parts}
+        if uses:
+            connection.execute(_ADD_PARTS, [{"key": key, "file_id": file_id} for key, file_id in sorted(uses)])
     connection.execute(_DROP_UPLOADS, [{"row_id": file_id} for file_id in ids])
     return [new[file_id][0] if file_id in new else _there_already(connection, file_id) for file_id in ids]
 
@@ -153,6 +162,14 @@ IN_ORDER: Final[Sequence[Act]] = (
 def _there(connection: Connection, table: Table, ids: Collection[str]) -> set[str]:
     """Those of `ids` that have a row. Should another process add one now, inserting it fails, and is tried again."""
     return set(connection.execute(_THERE[table], {"row_ids": ids}).scalars())
+
+
+def _check_parts(connection: Connection, joined: Sequence[File]) -> None:
+    """NotFound unless the uploads that these files are joined from are all open, so that their blobs are kept."""
+    keys = {part.key for file in joined for part in file.parts}
+    missing = keys - read_open_uploads(connection, keys)
+    if missing:
+        raise NotFound(kind="upload", id=min(missing))
 
 
 def _there_already(connection: Connection, file_id: str) -> File:

@@ -34,6 +34,7 @@ STATUS: Final[Mapping[type[errors.Refusal], grpc.StatusCode]] = {
     errors.TypeNotAllowed: grpc.StatusCode.INVALID_ARGUMENT,
     errors.OffsetMismatch: grpc.StatusCode.FAILED_PRECONDITION,
     errors.UploadClosed: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.UploadJoined: grpc.StatusCode.FAILED_PRECONDITION,
     errors.ChecksumMismatch: grpc.StatusCode.DATA_LOSS,
     errors.RangeNotSatisfiable: grpc.StatusCode.OUT_OF_RANGE,
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
