@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Downloads from UploadStream, tusd and a grpc-go server in turn: throughput, CPU per GB, memory. See README.md."""
+"""Downloads from UploadStream and its peers in turn: throughput, CPU per GB, memory. See README.md."""
 
 import sys
 

@@ -58,7 +58,8 @@ def run_series(direction: str, arguments: Sequence[str] | None = None) -> int:
     with work_folder(options.dir, room) as folder:
         source = random_file(folder / "source", options.size)
         for protocol in options.protocols:
-            contenders = compared(known, [options.subject, *options.peers], protocol, fsync=options.fsync)
+            wanted = [options.subject, *options.peers]
+            contenders = compared(known, wanted, protocol, direction=direction, fsync=options.fsync)
             if not contenders:
                 continue
             transfer = Transfer(
@@ -74,14 +75,16 @@ def run_series(direction: str, arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def compared(known: dict[str, Kind], wanted: list[str], protocol: str, *, fsync: bool) -> list[tuple[str, Kind]]:
+def compared(
+    known: dict[str, Kind], wanted: list[str], protocol: str, *, direction: str, fsync: bool
+) -> list[tuple[str, Kind]]:
     """Who takes part: all who speak the protocol and keep data as asked. A server may be held against itself."""
     contenders: list[tuple[str, Kind]] = []
     for name in wanted:
         if name not in known:
             sys.exit(f"{name} is not known; known are {', '.join(known)}")
         kind = known[name]
-        if protocol not in kind.protocols:
+        if protocol not in kind.protocols or (direction == "upload" and kind.put_in is not None):
             continue
         if fsync not in kind.durability:
             print(f"{name} has no fsync and is left out: only servers with the same durability are compared")

@@ -4,11 +4,13 @@ All listen on 127.0.0.1 with ports nobody else uses, and write under the same fo
 """
 
 import os
+import shutil
 import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +43,7 @@ class Kind:
     ready: Callable[[Place], bool]
     content_path: str  # where an uploaded file is downloaded, by its id
     durability: dict[bool, str]  # with and without --fsync; a way that is missing cannot be asked for
+    put_in: Callable[[Place, Path, int], str] | None = None  # stores a file's first bytes where no upload does; its id
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,49 @@ def grpc_go_command(place: Place, fsync: bool) -> list[str]:  # noqa: FBT001 one
     ]  # fmt: skip
 
 
+NGINX = """
+daemon off;
+master_process on;
+worker_processes 1;
+{user}
+pid {folder}/nginx.pid;
+error_log stderr;
+events {{ worker_connections 512; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    default_type application/octet-stream;
+    client_body_temp_path {folder}/temporary;
+    proxy_temp_path {folder}/temporary;
+    fastcgi_temp_path {folder}/temporary;
+    uwsgi_temp_path {folder}/temporary;
+    scgi_temp_path {folder}/temporary;
+    server {{
+        listen 127.0.0.1:{port};
+        root {folder}/data;
+    }}
+}}
+"""
+
+
+def nginx_command(place: Place, _fsync: bool) -> list[str]:  # noqa: FBT001 one shape for all kinds
+    """One worker with sendfile, no log, a configuration of its own."""
+    user = "user root;" if os.geteuid() == 0 else ""  # else its worker may not read a folder that is ours alone
+    conf = place.folder / "nginx.conf"
+    conf.write_text(NGINX.format(folder=place.folder, port=place.http_port, user=user))
+    (place.folder / "data" / "ready").touch()
+    return ["nginx", "-e", "stderr", "-p", str(place.folder), "-c", str(conf)]
+
+
+def put_in_folder(place: Place, source: Path, size: int) -> str:
+    """A copy under the root of a server that only serves."""
+    target = place.folder / "data" / uuid.uuid4().hex
+    shutil.copyfile(source, target)
+    os.truncate(target, size)
+    return target.name
+
+
 def kinds(*, workers: int | None = None) -> dict[str, Kind]:
     """All servers by name."""
     every = [
@@ -126,6 +172,10 @@ def kinds(*, workers: int | None = None) -> dict[str, Kind]:
         Kind(
             "grpc-go", frozenset({"grpc"}), grpc_go_command, accepts, "",
             {False: "no fsync", True: "fsync before the answer"},
+        ),
+        Kind(
+            "nginx", frozenset({"tus"}), nginx_command, partial(answers, path="/ready"), "/{}",
+            {False: "takes no uploads", True: "takes no uploads"}, put_in_folder,
         ),
     ]  # fmt: skip
     return {kind.name: kind for kind in every}

@@ -7,7 +7,7 @@ puts off is counted too.
 import filecmp
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from mmap import MAP_ANONYMOUS, MAP_POPULATE, MAP_PRIVATE, mmap
@@ -55,10 +55,18 @@ def conduct(kind: Kind, scenario: Scenario, folder: Path) -> Figures:
         transfers = [scenario.transfer] * scenario.clients
         if scenario.direction == "download":
             # a file for each: tusd lets one reader at a time have a file
-            transfers = [scenario.transfer.back(file_id) for file_id in run(server, transfers).file_ids]
-        stored = sum(transfer.size for transfer in transfers) if scenario.direction == "upload" else 0
+            transfers = [scenario.transfer.back(file_id) for file_id in stored(server, transfers)]
+        room = sum(transfer.size for transfer in transfers) if scenario.direction == "upload" else 0
         time.sleep(SETTLE_SECONDS)
-        return measured(server, transfers, when_ready=warm_memory(stored))
+        return measured(server, transfers, when_ready=warm_memory(room))
+
+
+def stored(server: Running, transfers: Sequence[Transfer]) -> list[str]:
+    """The ids of what these have uploaded, or of copies put in where the server takes no uploads."""
+    put_in = server.kind.put_in
+    if put_in is None:
+        return run(server, transfers).file_ids
+    return [put_in(server.place, transfer.source, transfer.size) for transfer in transfers if transfer.source]
 
 
 def warm_memory(count: int) -> Callable[[], None]:
@@ -89,7 +97,7 @@ def check(server: Running, transfer: Transfer, folder: Path) -> None:
         transfer.protocol, size, transfer.source, chunk_size=transfer.chunk_size, grpc_client=transfer.grpc_client
     )
     copy, expected = folder / "copy", folder / "expected"
-    run(server, [small.back(run(server, [small]).file_ids[0], output=copy)])
+    run(server, [small.back(stored(server, [small])[0], output=copy)])
     with transfer.source.open("rb") as source:
         expected.write_bytes(source.read(size))
     if not filecmp.cmp(copy, expected, shallow=False):
