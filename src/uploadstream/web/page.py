@@ -32,7 +32,7 @@ TYPES: Final = {
 }
 METHODS: Final = ("GET", "HEAD")
 DIGEST_LENGTH: Final = 16
-# Nothing of another origin, nothing inline. blob: is a PDF that a script has fetched, and a picture not yet sent.
+# Nothing of another origin, nothing inline. blob: is a file that is not sent yet.
 POLICY: Final = "; ".join(
     (
         "default-src 'none'",
@@ -41,7 +41,7 @@ POLICY: Final = "; ".join(
         "img-src 'self' blob: data:",
         "media-src 'self' blob:",
         "connect-src 'self'",
-        "frame-src 'self' blob:",
+        "frame-src 'self'",
         "manifest-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",

@@ -50,6 +50,7 @@ export class Pond {
       ...LABELS,
       allowMultiple: true,
       allowRevert: false,
+      instantUpload: false, // or else what is paused is taken off the list
       allowMinimumUploadDuration: false,
       maxParallelUploads: 3,
       dropOnPage: true,
@@ -59,6 +60,7 @@ export class Pond {
       server: { process: (...call) => this.process(...call), revert: null, restore: null, load: null, fetch: null },
       beforeAddFile: (item) => this.isNew(item),
       onaddfilestart: () => this.clearFinished(),
+      onaddfile: (error, item) => !error && this.pond.processFile(item.id).catch(() => {}),
       onremovefile: (_, item) => this.removed(item),
       onprocessfile: (error, item) => {
         if (!error) this.arrived(item.serverId);

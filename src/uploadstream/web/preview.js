@@ -4,7 +4,6 @@ import { contentAddress, fields } from "./api.js";
 import { element, ending, icon, kindOf, moment, size, viewOf } from "./words.js";
 
 const TEXT_BYTES = 256 * 1024;
-const PDF_BYTES_MAX = 64 * 1024 * 1024;
 const $ = (id) => document.getElementById(id);
 const dialog = $("preview");
 const stage = $("preview-stage");
@@ -89,20 +88,12 @@ export class Preview {
       case "audio":
         return element("div", { className: "sound" }, icon("audio"), failed(element("audio", { src: source, controls: true, preload: "metadata" })));
       case "pdf":
-        return file.size <= PDF_BYTES_MAX && navigator.pdfViewerEnabled ? this.pdf(source, file, signal) : null;
+        return navigator.pdfViewerEnabled ? element("iframe", { src: contentAddress(file, { inline: true }), title: file.filename }) : null;
       case "text":
         return this.text(source, file, signal);
       default:
         return null;
     }
-  }
-
-  // As a blob that is nothing but a PDF, because content itself is always handed out as a download.
-  async pdf(source, file, signal) {
-    const bytes = await (await this.get(source, signal)).arrayBuffer();
-    const address = URL.createObjectURL(new Blob([bytes], { type: "application/pdf" }));
-    signal.addEventListener("abort", () => URL.revokeObjectURL(address));
-    return element("iframe", { src: address, title: file.filename });
   }
 
   async text(source, file, signal) {

@@ -115,6 +115,8 @@ export class Sending {
     return new Promise((resolve, reject) => {
       const request = (this.request = new XMLHttpRequest());
       let silence = 0;
+      const cut = () => request.abort(); // a request without a network would wait for a long time
+      addEventListener("offline", cut);
       const listen = () => {
         clearTimeout(silence);
         silence = setTimeout(() => request.abort(), SILENCE_MS);
@@ -123,6 +125,7 @@ export class Sending {
       for (const [name, value] of Object.entries({ ...VERSION, ...fields, ...more })) request.setRequestHeader(name, value);
       request.onloadend = () => {
         clearTimeout(silence);
+        removeEventListener("offline", cut);
         if (request.status >= 200 && request.status < 300) resolve(request);
         else reject(new Failed(request));
       };
