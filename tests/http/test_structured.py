@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from uploadstream.http.structured import (
     LENGTH_MAX,
+    joined,
     read_boolean,
     read_dictionary,
     read_integer,
@@ -29,6 +30,10 @@ NO_INTEGERS = [
     "\u0665",
     "5" * 9999,
 ]
+
+
+def test_several_lines_of_a_field_are_one_list() -> None:
+    assert joined([("A", "1"), ("b", "?1"), ("a", "2")]) == {"a": "1, 2", "b": "?1"}
 
 
 @pytest.mark.parametrize(("value", "number"), [("0", 0), ("5;a=1", 5), (" 007 ", 7), ("999999999999999", 10**15 - 1)])

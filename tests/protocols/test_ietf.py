@@ -122,6 +122,14 @@ async def test_r10_r39_who_names_no_known_version_gets_no_104(app: Starlette) ->
         assert (heard.status, heard.interims) == (201, [])
 
 
+async def test_r39_a_version_that_is_there_twice_is_none(app: Starlette) -> None:
+    twice = {**LAST, "upload-draft-interop-version": "8"}
+
+    heard = await hear(app, "POST", "/files", twice, b"hello")
+
+    assert (heard.status, heard.interims) == (201, [])
+
+
 async def test_r10_a_server_that_has_no_interim_responses_does_without(app: Starlette) -> None:
     heard = await hear(app, "POST", "/files", LAST, b"hello", can_interim=False)
 
@@ -543,6 +551,37 @@ async def test_r37_a_whole_with_its_digest_is_a_file(app: Starlette) -> None:
     assert (await patched(app, url, 3, b"lo", last=True, Repr_Digest=digest_of(b"hello"))).status == 201
     whole = await hear(app, "POST", "/files", {**LAST, "Repr-Digest": digest_of(b"hello")}, b"hello")
     assert whole.status == 201
+
+
+@pytest.mark.parametrize(("data", "status"), [(b"hello", 201), (b"other", 400)])
+async def test_r37_the_digest_told_at_the_beginning_is_compared_at_the_end(
+    app: Starlette, world: World, data: bytes, status: int
+) -> None:
+    url = await begun(app, data[:2], Repr_Digest=digest_of(b"hello"))
+
+    heard = await patched(app, url, 2, data[2:], last=True)
+
+    assert (heard.status, heard.fields["upload-complete"]) == (status, "?1")
+    assert (await hear(app, "HEAD", url, V8)).status == (204 if status == 201 else 410)
+
+
+async def test_r37_the_digest_wanted_at_the_beginning_is_told_at_the_end(app: Starlette) -> None:
+    url = await begun(app, b"hel", Want_Repr_Digest="sha-256=1")
+
+    heard = await patched(app, url, 3, b"lo", last=True)
+    again = await patched(app, url, 5, b"", last=True)
+
+    assert heard.fields["repr-digest"] == again.fields["repr-digest"] == digest_of(b"hello")
+
+
+async def test_r37_tus_has_its_own_use_for_the_name(app: Starlette) -> None:
+    metadata = "repr-digest aGVsbG8=,want-repr-digest,a"
+    created = await hear(app, "POST", "/files", {**TUS, "Upload-Length": "5", "Upload-Metadata": metadata})
+
+    heard = await patched(app, created.fields["location"], 0, b"hello", last=True)
+
+    assert heard.status == 201
+    assert "repr-digest" not in heard.fields
 
 
 @pytest.mark.parametrize("data", [b"hello", b""])

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.http.test_problems import EXPECTED
+from uploadstream.core.digests import Digest
 from uploadstream.core.errors import (
     BadBodyType,
     BadField,
@@ -17,6 +18,7 @@ from uploadstream.core.errors import (
     TypeMismatch,
     Unavailable,
     UploadClosed,
+    UploadJoined,
     every_refusal,
 )
 from uploadstream.core.files import File
@@ -29,6 +31,8 @@ from uploadstream.protocols.ietf.fields import (
     check_bare,
     read_append,
     read_creation,
+    read_kept,
+    read_kept_digest,
     read_whole,
     write_file,
     write_limit,
@@ -178,6 +182,25 @@ def test_r36_a_content_coding_is_refused_for_it_would_be_lost() -> None:
         read_creation({"content-encoding": "gzip"}, name="", complete=False)
 
 
+def test_r37_what_the_end_is_to_know_is_kept_from_the_beginning() -> None:
+    said = {"repr-digest": "sha=:AAAAAAAAAAAAAAAAAAAAAAAAAAA=:", "want-repr-digest": "sha-256=1"}
+    kept = read_creation(said, name="", complete=False).declared
+
+    assert {name: read_kept(kept.metadata, name) for name in said} == said
+    assert read_kept_digest(kept) == Digest("sha1", bytes(20))
+
+
+def test_r37_what_no_end_can_use_is_not_kept() -> None:
+    said = {"repr-digest": "unixsum=:AAA=:", "want-repr-digest": "unixsum=1"}
+    assert read_creation(said, name="", complete=False).declared.metadata == ""
+
+
+@pytest.mark.parametrize("metadata", ["", "a b", "repr-digest", "repr-digest !", "repr-digest /w==", "repr-digest YQ="])
+def test_r37_what_is_not_kept_so_is_nothing(metadata: str) -> None:
+    assert read_kept(metadata, "want-repr-digest") is None
+    assert read_kept_digest(Declared("", "a", metadata=metadata)) is None
+
+
 # Append
 
 
@@ -269,7 +292,7 @@ def test_r12_a_complete_upload_is_answered_with_its_file() -> None:
 def test_no_refusal_is_missing_in_the_table() -> None:
     statuses = {cls: write_status(cls.__new__(cls)) for cls in every_refusal()}
 
-    assert statuses == {**EXPECTED, UploadClosed: 400}
+    assert statuses == {**EXPECTED, UploadClosed: 400, UploadJoined: 400}
 
 
 def test_r34_the_problem_of_a_wrong_offset_names_both() -> None:

@@ -140,7 +140,8 @@ class Uploads:
                     session = await self._declare(session, incoming.length, count=incoming.count or 0)
                     if not (session.is_full and session.is_completed_by(complete=incoming.complete)):
                         return await self._receive(session, caller, pouring, incoming)
-                    found = await self._complete_stored(session, caller, incoming.whole_digest)
+                    digest = incoming.digest_of_all(session.declared)
+                    found = await self._complete_stored(session, caller, digest)
                 except ContentRefused as error:
                     await self._receiver.end(session, caller, End.REFUSED, why=str(error))
                     raise
@@ -158,7 +159,7 @@ class Uploads:
         session = replace(session, offset=received.size, touched_at=self._clock.now())
         if not session.is_completed_by(complete=incoming.complete):
             return Uploaded(session)
-        return await self._publish(session, caller, received, incoming.whole_digest)
+        return await self._publish(session, caller, received, incoming.digest_of_all(session.declared))
 
     async def _complete_stored(self, session: Session, caller: Caller, digest: Digest | None = None) -> Uploaded:
         """Complete an upload that a crash, between its last byte and the catalog, left full."""

@@ -13,6 +13,7 @@ from typing import Final
 
 from uploadstream.core.digests import Digest
 from uploadstream.core.errors import BodyTimeout, Refusal
+from uploadstream.core.session import Declared
 from uploadstream.engine.checking import Given
 from uploadstream.engine.intake import Intake
 
@@ -28,7 +29,8 @@ class Incoming:
     `at`: where its first byte belongs. `length`: that of the whole upload. `count`: how many bytes will come.
     `complete`: whether these are the last; if nothing is said, the upload is complete when its length is reached.
     `digest`: their checksum. Nothing of them is seen until it was found right.
-    `whole_digest`: that of the whole upload, looked at if these bytes complete it. If it is wrong, the upload ends.
+    `whole_digest`: that of the whole upload, or what finds it in what was declared at its beginning. It is looked at if
+    these bytes complete the upload, which ends if it is wrong.
     """
 
     pour: Pour
@@ -37,7 +39,12 @@ class Incoming:
     count: int | None = None
     complete: bool | None = None
     digest: Given | None = None
-    whole_digest: Digest | None = None
+    whole_digest: Digest | Callable[[Declared], Digest | None] | None = None
+
+    def digest_of_all(self, declared: Declared) -> Digest | None:
+        """The checksum that all bytes of the upload must have, if one was given."""
+        given = self.whole_digest
+        return given(declared) if callable(given) else given
 
 
 class Pouring:

@@ -5,13 +5,22 @@ A value that breaks the grammar, or is of another type, is as if the field were 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, cast
 
 from http_sf import StructuredFieldError, parse, ser
 
 # What a field may hold before it is parsed: no field of ours has use for more.
 LENGTH_MAX: Final = 4096
+
+
+def joined(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Fields by lower-case name; several lines of one are one list (RFC 9110, section 5.3), and so no Item."""
+    found: dict[str, str] = {}
+    for name, value in fields:
+        lower = name.lower()
+        found[lower] = f"{found[lower]}, {value}" if lower in found else value
+    return found
 
 
 def read_integer(value: str | None) -> int | None:

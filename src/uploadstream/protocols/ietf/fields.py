@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from uploadstream.core.digests import Digest, spelled
 from uploadstream.core.errors import BadBodyType, BadField
 from uploadstream.core.files import File
 from uploadstream.core.session import Declared, Session, State, told_length
-from uploadstream.http.digests import read_digest
+from uploadstream.http.digests import read_digest, read_wanted
 from uploadstream.http.fields import essence, read_count, read_filename, shown
 from uploadstream.http.structured import read_integer, write_dictionary
 from uploadstream.protocols.ietf.dialects import Dialect, Fields
@@ -61,6 +62,30 @@ def read_declared(fields: Fields, *, name: str, length: int | None, is_told: boo
     )
 
 
+def read_kept(metadata: str, name: str) -> str | None:
+    """What the request that began an upload said in this field, which its end is to know."""
+    pairs = dict(pair.partition(" ")[::2] for pair in metadata.split(","))
+    try:
+        return base64.b64decode(pairs[name], validate=True).decode() if name in pairs else None
+    except ValueError:
+        return None  # of a tus client, that has its own use for the name
+
+
+def read_kept_digest(declared: Declared) -> Digest | None:
+    """The digest that a file was to have when its upload began (R37)."""
+    try:
+        return read_digest("Repr-Digest", read_kept(declared.metadata, "repr-digest"))
+    except BadField:
+        return None
+
+
+def _write_kept(fields: Fields, first: Append) -> str:
+    """What the end is to know, in the form of tus's metadata, which are kept with an upload and its file."""
+    is_said = {"repr-digest": first.whole_digest, "want-repr-digest": read_wanted(fields.get("want-repr-digest"))}
+    kept = {name: fields[name] for name, said in is_said.items() if said is not None}
+    return ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in kept.items())
+
+
 def read_whole(fields: Fields, *, name: str) -> tuple[Declared, Digest | None]:
     """A request that brings a whole file and knows nothing of uploads. BadField."""
     length = read_count("Content-Length", fields.get("content-length"))
@@ -74,7 +99,7 @@ def read_creation(fields: Fields, *, name: str, complete: bool | None) -> Creati
     # an upload of one body of known length is complete when that is there, whether or not its answer was sent
     is_told = complete is False or first.length is None
     declared = read_declared(fields, name=name, length=first.length, is_told=is_told)
-    return Creation(declared, first)
+    return Creation(replace(declared, metadata=_write_kept(fields, first)), first)
 
 
 def read_append(fields: Fields, dialect: Dialect) -> Append:

@@ -30,6 +30,7 @@ from uploadstream.http.digests import NAMES, read_wanted, write_digest
 from uploadstream.http.interim import Interim
 from uploadstream.http.pour import ClientGone, pour_body
 from uploadstream.http.problems import PROBLEM_JSON, fields_of
+from uploadstream.http.structured import joined
 from uploadstream.protocols.ietf.dialects import VERSION_FIELD, Dialect, read_dialect
 from uploadstream.protocols.ietf.fields import (
     PART_TYPE,
@@ -37,6 +38,8 @@ from uploadstream.protocols.ietf.fields import (
     check_bare,
     read_append,
     read_creation,
+    read_kept,
+    read_kept_digest,
     read_whole,
     write_file,
     write_limit,
@@ -55,6 +58,7 @@ class Exchange:
     """A request, how to speak with its sender, and the upload that it is about as soon as there is one."""
 
     request: Request
+    fields: Mapping[str, str]
     dialect: Dialect
     interim: Interim
     location: str = ""  # what a creation's answers have to name
@@ -96,7 +100,8 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         request = Request(scope, receive)
-        exchange = Exchange(request, read_dialect(request.headers), Interim(scope, send))
+        fields = joined(request.headers.items())
+        exchange = Exchange(request, fields, read_dialect(fields), Interim(scope, send))
         response = await self._serve(exchange)
         await response(scope, receive, send)
 
@@ -171,10 +176,10 @@ class Ietf:
         """Begin an upload, with its first bytes if there are any (R9 to R18); a plain body becomes a file at once."""
         request = exchange.request
         name = request.query_params.get("filename") or request.path_params.get("id", "")
-        said = exchange.dialect.read_complete(request.headers)
+        said = exchange.dialect.read_complete(exchange.fields)
         if said is None:
             return await self._store_whole(exchange, name)
-        creation = read_creation(request.headers, name=name, complete=exchange.dialect.completes(said=said))
+        creation = read_creation(exchange.fields, name=name, complete=exchange.dialect.completes(said=said))
         first = creation.first
         uploaded = await self._uploads.create(creation.declared, exchange.caller, count=first.count or 0)
         if uploaded.file is None:
@@ -188,7 +193,7 @@ class Ietf:
 
     async def look(self, exchange: Exchange) -> Response:
         """Where the upload stands, once nobody writes it (R19 to R21)."""
-        check_bare(exchange.request.headers, exchange.dialect)
+        check_bare(exchange.fields, exchange.dialect)
         found = await self._uploads.settled(exchange.request.path_params["id"], exchange.caller)
         fields = {**self._state(exchange, found), "Cache-Control": "no-store"}
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=fields)
@@ -196,26 +201,25 @@ class Ietf:
     async def append(self, exchange: Exchange) -> Response:
         """Append bytes, or say that they are all there (R22 to R30)."""
         exchange.upload_id = exchange.request.path_params["id"]
-        uploaded = await self._append(exchange, read_append(exchange.request.headers, exchange.dialect))
+        uploaded = await self._append(exchange, read_append(exchange.fields, exchange.dialect))
         return await self._answer(exchange, uploaded, HTTPStatus.NO_CONTENT)
 
     async def cancel(self, exchange: Exchange) -> Response:
         """End an upload, or delete its file (R31)."""
-        check_bare(exchange.request.headers, exchange.dialect)
+        check_bare(exchange.fields, exchange.dialect)
         await self._uploads.abort(exchange.request.path_params["id"], exchange.caller)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     async def _store_whole(self, exchange: Exchange, name: str) -> Response:
         """What clients that know nothing of uploads send: all of it, or nothing is left."""
-        declared, digest = read_whole(exchange.request.headers, name=name)
+        declared, digest = read_whole(exchange.fields, name=name)
         caller = caller_of(exchange.request)
         file = await self._uploads.store_whole(declared, caller, self._into(exchange), digest=digest)
         return await self._stored(exchange, file)
 
     async def _append(self, exchange: Exchange, body: Append) -> Uploaded:
-        incoming = Incoming(
-            self._into(exchange), body.at, body.length, body.count, body.complete, body.digest, body.whole_digest
-        )
+        of_all = body.whole_digest or read_kept_digest
+        incoming = Incoming(self._into(exchange), body.at, body.length, body.count, body.complete, body.digest, of_all)
         return await self._uploads.append(exchange.upload_id, exchange.caller, incoming)
 
     def _into(self, exchange: Exchange) -> Callable[[Intake], Awaitable[None]]:
@@ -257,7 +261,8 @@ class Ietf:
     async def _stored(self, exchange: Exchange, file: File, state: Mapping[str, str] | None = None) -> Response:
         """The answer to a whole file, however it came (R12, R24, R27), with the digest that is wanted (R37)."""
         fields = {**(state or {}), "Location": f"{exchange.root}{CONTENT_PATH.format(id=file.id)}"}
-        wanted = read_wanted(exchange.request.headers.get("want-repr-digest"))
+        wants = exchange.fields.get("want-repr-digest") or read_kept(file.metadata, "want-repr-digest")
+        wanted = read_wanted(wants)
         if wanted is not None:
             fields["Repr-Digest"] = write_digest(wanted, await self._downloads.digest(file, NAMES[wanted]))
         return JSONResponse(write_file(file), HTTPStatus.CREATED, fields)
