@@ -119,11 +119,17 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         yield Service(ports, uploads, Downloads(ports, files, uploads), files, sweeper, watch, events)
 
 
-def http_app(running: Service, *, is_draining: Callable[[], bool], cors_origins: Collection[str] = ("*",)) -> ASGIApp:
-    """Every HTTP protocol in one ASGI application, for pages of `cors_origins` too."""
+def http_app(
+    running: Service,
+    *,
+    is_draining: Callable[[], bool],
+    cors_origins: Collection[str] = ("*",),
+    grpc_port: int | None = None,
+) -> ASGIApp:
+    """Every HTTP protocol in one ASGI application, for pages of `cors_origins` too. `grpc_port`: that of gRPC."""
     parts = {"catalog": running.ports.catalog.check, "storage": running.ports.blobs.check}
     checks = {name: SharedCheck(check) for name, check in parts.items()}
-    rest = Rest(running.files, running.uploads, running.events)
+    rest = Rest(running.files, running.uploads, running.events, grpc_port=grpc_port)
     ietf = Ietf(running.uploads, running.downloads)
     routes = [
         *Health(checks, is_draining).routes(),
@@ -186,16 +192,16 @@ async def serve_here(
         for probe in listen(settings.host, settings.grpc_port, shared=reuse_port):  # grpc itself does not say why not
             probe.close()
     async with service(settings) as running:
-        http = HttpServer(
-            http_app(running, is_draining=stop.is_set, cors_origins=settings.cors_origins),
-            drain_seconds=settings.drain_timeout.total_seconds(),
-            limits=HttpLimits(body_seconds=settings.read_timeout.total_seconds()),
-            certificate=Certificate(*settings.tls) if settings.tls else None,
-        )
         tls = Tls(*(path.read_bytes() for path in settings.tls)) if settings.tls else None
         rpc = grpc_server(running, settings, Socket(settings.host, settings.grpc_port, reuse_port, tls))
         with listening_by("grpc_port"):
             grpc_port = await rpc.start()
+        http = HttpServer(
+            http_app(running, is_draining=stop.is_set, cors_origins=settings.cors_origins, grpc_port=grpc_port),
+            drain_seconds=settings.drain_timeout.total_seconds(),
+            limits=HttpLimits(body_seconds=settings.read_timeout.total_seconds()),
+            certificate=Certificate(*settings.tls) if settings.tls else None,
+        )
         async with asyncio.TaskGroup() as tasks:
             sweeping = tasks.create_task(running.sweeper.run(every_seconds=SWEEP_SECONDS, swept=_log_sweep))
             serving = tasks.create_task(http.serve(http_sockets))

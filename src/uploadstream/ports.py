@@ -14,6 +14,7 @@ from io import FileIO
 from typing import Protocol, runtime_checkable
 
 from uploadstream.core.files import Audit, File
+from uploadstream.core.listings import Found, Place, Wanted
 from uploadstream.core.pages import Position
 from uploadstream.core.session import Session
 from uploadstream.core.stats import DeletionStats
@@ -207,6 +208,13 @@ class Catalog(Protocol):
 
     async def files(self, user_id: str | None, *, deleted: bool, after: Position | None, limit: int) -> Sequence[File]:
         """Files in use, or those in the trash, the newest upload first, of one user or of all (None)."""
+        ...
+
+    async def search(self, user_id: str, wanted: Wanted, *, after: Place | None, limit: int) -> Found:
+        """Files of one user that are wanted, in the order that is wanted, from behind `after` on.
+
+        Looking may be given up before `limit` files were found; the place where it was is told.
+        """
         ...
 
     async def set_deleted(self, file: File, audit: Audit) -> bool:

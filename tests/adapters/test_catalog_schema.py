@@ -125,6 +125,19 @@ def test_rows_of_an_older_trail_are_counted_for_the_owners_of_what_they_are_abou
     ]
 
 
+def test_names_that_are_there_get_their_keys(path: Path) -> None:
+    migrated_to(path, "0003")
+    insert = "INSERT INTO files VALUES (?, 'bob', ?, 1, '', '', 1, 1, 'tus', '', NULL, NULL, 1)"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executemany(insert, [(f"{n:04}", f"Größe {n}") for n in range(2500)])
+
+    migrate(path)
+
+    with closing(sqlite3.connect(path)) as connection:
+        keys = [key for (key,) in connection.execute("SELECT name_key FROM files ORDER BY id")]
+    assert keys == [f"grösse {n}" for n in range(2500)]
+
+
 def test_processes_that_migrate_at_once_wait_for_each_other(path: Path) -> None:
     processes = [subprocess.Popen([sys.executable, "-W", "error", "-c", MIGRATE, str(path)]) for _ in range(6)]
 

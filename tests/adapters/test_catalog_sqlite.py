@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import random
 import signal
@@ -13,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,14 @@ import pytest
 from sqlalchemy import Connection, Select
 
 from tests.contracts.catalog import NOON, a_file, a_session, created, of, published
-from uploadstream.adapters.catalog import queries, sqlite, writes
+from uploadstream.adapters.catalog import queries, searches, sqlite, writes
 from uploadstream.adapters.catalog.catalog import SqliteCatalog
 from uploadstream.adapters.catalog.commits import Write
 from uploadstream.adapters.catalog.schema import HEAD
 from uploadstream.adapters.catalog.writes import Act
 from uploadstream.core.errors import CatalogUnavailable
 from uploadstream.core.files import Action, Audit, File
+from uploadstream.core.listings import Place, Sort, Wanted
 
 ROOT = Path(__file__).parents[2]
 LAG_SECONDS_MAX = 0.3
@@ -238,6 +241,48 @@ async def test_a_page_is_read_off_an_index_without_sorting(
     assert len(plan) == 1, plan
     assert f"USING INDEX {index}{'_of_user' if of_user else ''}" in plan[0]
     assert not continued or "(" in plan[0], "it starts at the beginning and not behind the place"
+
+
+@pytest.mark.parametrize("continued", [False, True])
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize(
+    ("sort", "index"),
+    [
+        (Sort.UPLOADED_AT, "files_in_use_of_user"),
+        (Sort.FILENAME, "files_in_use_by_name"),
+        (Sort.SIZE, "files_in_use_by_size"),
+    ],
+)
+async def test_files_in_any_order_are_read_off_an_index_without_sorting(
+    catalog: SqliteCatalog, sort: Sort, index: str, descending: bool, continued: bool
+) -> None:
+    for wanted in (Wanted(sort=sort, descending=descending), Wanted(sort=sort, descending=descending, name="a")):
+        statement = searches.statement(searches._shape_of(wanted, continued=continued))
+
+        plan = await catalog._listings.ask(functools.partial(_plan, statement=statement))
+
+        assert any(f"SEARCH files USING INDEX {index} (user_id=?" in line for line in plan), plan
+        assert sum("TEMP B-TREE" in line for line in plan) <= (1 if wanted.name else 0), plan
+
+
+async def test_so_many_files_are_looked_at_for_a_page_and_no_more(
+    catalog: SqliteCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searches, "LOOKS_MAX", 10)
+    files = [replace(a_file(at=NOON + n * timedelta(seconds=1)), filename=f"{n:02}") for n in range(35)]
+    for file in files:
+        await published(catalog, file)
+    wanted = Wanted(name="02")
+
+    pages: list[list[str]] = []
+    after: Place | None = None
+    while True:
+        found = await catalog.search("ada", wanted, after=after, limit=5)
+        pages.append([file.filename for file in found.files])
+        if (after := found.looked_to) is None:
+            break
+
+    assert pages == [[], [], [], ["02"]]
 
 
 @pytest.mark.parametrize("statement", [queries._EVENTS, queries._NEWEST])

@@ -12,6 +12,7 @@ import pytest
 
 from uploadstream.core.errors import BadField, NotFound
 from uploadstream.core.files import Action, Audit, File, ProcessingStatus
+from uploadstream.core.listings import Place, Sort, Wanted
 from uploadstream.core.pages import Position
 from uploadstream.core.parts import Part
 from uploadstream.core.session import Declared, End, Session, State
@@ -29,6 +30,20 @@ TEXTS = {
     "spaces": "  two  and three   ",
     "long": "ä" * 127,
 }
+
+SEARCHES = [
+    *(
+        Wanted(sort=sort, descending=down, deleted=gone)
+        for sort in Sort
+        for down in (False, True)
+        for gone in (False, True)
+    ),
+    *(Wanted(name=name) for name in ("mp4", "MP4", "größe", "_", "%", "\\", "zürich", "ZU\u0308", "nothing", "e")),
+    *(Wanted(content_type=name) for name in ("*/*", "image/*", "image/png", "Video/*", "text/plain", "video/mp4")),
+    Wanted(since=NOON + 2 * SECOND, until=NOON + 5 * SECOND),
+    Wanted(since=datetime.min.replace(tzinfo=UTC), until=datetime.max.replace(tzinfo=UTC)),
+    Wanted(False, "p", "image/*", NOON, NOON + 6 * SECOND, Sort.FILENAME, descending=False),
+]
 
 Row = TypeVar("Row")
 
@@ -385,6 +400,35 @@ class CatalogContract:
         assert await behind(datetime.min.replace(tzinfo=UTC), an_id()) == []
         assert await behind(NOON, "00000000-0000-0000-0000-000000000000") == []
         assert await behind(NOON, "ffffffff-ffff-ffff-ffff-ffffffffffff") == [old]
+
+    @pytest.mark.parametrize("limit", [3, 100])
+    @pytest.mark.parametrize("wanted", SEARCHES, ids=str)
+    async def test_files_are_found_and_ordered_as_they_are_wanted(
+        self, catalog: Catalog, wanted: Wanted, limit: int
+    ) -> None:
+        names = ["b.mp4", "A.MP4", "a.mp4", "Größe_1.png", "GRÖSSE%.PNG", "c\\d", "z", "Zu\u0308rich.txt", "ZÜRICH"]
+        types = ["video/mp4", "image/png", "IMAGE/PNG; a=b", "", "text/plain;charset=utf-8", "image/pngx"]
+        files = [
+            replace(a_file(at=NOON + (n % 7) * SECOND), filename=name, declared_type=types[n % 6], size=n % 4)
+            for n, name in enumerate(names * 4)
+        ]
+        for n, file in enumerate(files):
+            await published(catalog, file)
+            if n % 5 == 0:
+                files[n] = await deleted(catalog, file)
+        await published(catalog, a_file(user="bob"))
+
+        found: list[File] = []
+        after: Place | None = None
+        while (page := await catalog.search("ada", wanted, after=after, limit=limit)).files:
+            found += page.files
+            after = wanted.place_of(found[-1])
+            assert len(found) <= len(files)
+
+        expected = [file for file in files if wanted.lets_through(file)]
+        expected.sort(key=lambda file: (wanted.place_of(file).key, file.id), reverse=wanted.descending)
+        assert found == expected
+        assert bool(expected) is (wanted.name != "nothing")
 
     async def test_a_file_goes_to_the_trash_and_comes_back(self, catalog: Catalog) -> None:
         file = await published(catalog, a_file())

@@ -8,6 +8,7 @@ from tests.engine.world import ANN, BOB, Engine, World, blob_keys, body, content
 from uploadstream.core.access import Caller
 from uploadstream.core.errors import BadField, Gone, NotFound
 from uploadstream.core.files import Action, Audit, File
+from uploadstream.core.listings import Wanted
 from uploadstream.engine.files import Files
 from uploadstream.engine.watch import Incoming
 
@@ -25,7 +26,7 @@ async def stored(engine: Engine, *, name: str = "a.txt", caller: Caller = ANN) -
 
 
 async def names(files: Files, caller: Caller = ANN, *, deleted: bool = False) -> list[str]:
-    return [file.filename for file in (await files.list(caller, deleted=deleted)).rows]
+    return [file.filename for file in (await files.list(caller, Wanted(deleted=deleted))).rows]
 
 
 async def test_a_stored_file_is_described_and_listed(engine: Engine) -> None:

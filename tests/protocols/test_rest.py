@@ -241,8 +241,8 @@ async def test_what_is_not_there_is_a_problem_too(
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/api/v1/files", {"GET"}),
-        (f"/api/v1/files/{UNKNOWN}", {"GET", "DELETE"}),
+        ("/api/v1/files", {"GET", "HEAD"}),
+        (f"/api/v1/files/{UNKNOWN}", {"GET", "HEAD", "DELETE"}),
         (f"/api/v1/files/{UNKNOWN}/restore", {"POST"}),
         ("/openapi.json", {"GET", "HEAD"}),
     ],
@@ -272,7 +272,7 @@ async def test_a_catalog_that_is_away_is_503_and_says_when_to_come_back(
     async def away(*_: object, **__: object) -> None:
         raise CatalogUnavailable
 
-    monkeypatch.setattr(world.catalog, "files", away)
+    monkeypatch.setattr(world.catalog, "search", away)
 
     answer = await client.get("/api/v1/files")
 

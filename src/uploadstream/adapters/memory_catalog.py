@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from uploadstream.adapters.catalog.rows import check_audit, check_file, check_session, row_id
 from uploadstream.core.errors import NotFound
 from uploadstream.core.files import Action, Audit, File
+from uploadstream.core.listings import Found, Place, Wanted
 from uploadstream.core.pages import Position
 from uploadstream.core.session import Session, State
 from uploadstream.core.stats import DeletionStats
@@ -87,6 +89,15 @@ class MemoryCatalog:
         place = (row for row in self._files.values() if (row.deleted_at is not None) is deleted)
         rows = (row for row in place if user_id in {None, row.user_id})
         return _newest(rows, lambda row: Position(row.uploaded_at, row.id), after=after, limit=limit)
+
+    async def search(self, user_id: str, wanted: Wanted, *, after: Place | None, limit: int) -> Found:
+        """A page of one user's files."""
+        files = [file for file in self._files.values() if file.user_id == user_id and wanted.lets_through(file)]
+        files.sort(key=lambda file: astuple(wanted.place_of(file)), reverse=wanted.descending)
+        if after is not None:
+            behind = operator.lt if wanted.descending else operator.gt
+            files = [file for file in files if behind(astuple(wanted.place_of(file)), astuple(after))]
+        return Found(files[:limit])
 
     async def set_deleted(self, file: File, audit: Audit) -> bool:
         """Write `file.deleted_at` with its audit row; False, and nothing, if another did the same before."""

@@ -6,7 +6,8 @@ from uploadstream.core.access import Caller
 from uploadstream.core.errors import Gone
 from uploadstream.core.files import Action, Audit, File, audit_of, visible_file, visible_upload
 from uploadstream.core.ids import check_id
-from uploadstream.core.pages import Page, Position, check_page_size, page_of, read_token
+from uploadstream.core.listings import Wanted, check_wanted, found_page, read_place
+from uploadstream.core.pages import Page, check_page_size, page_of, read_token
 from uploadstream.core.stats import DeletionStats
 from uploadstream.engine.joining import stored_size
 from uploadstream.ports import BlobStore, Catalog, Clock, Ports
@@ -21,13 +22,14 @@ class Files:
         self._clock: Clock = ports.clock
 
     async def list(
-        self, caller: Caller, *, deleted: bool = False, page_size: int = 0, page_token: str = ""
+        self, caller: Caller, wanted: Wanted | None = None, *, page_size: int = 0, page_token: str = ""
     ) -> Page[File]:
-        """The caller's files in use, or those in the trash, the newest upload first. BadField."""
+        """Those of the caller's files that are wanted; else all in use, the newest upload first. BadField."""
+        wanted = check_wanted(wanted or Wanted())
         size = check_page_size(page_size)
-        after = read_token(page_token)
-        rows = await self._catalog.files(caller.name, deleted=deleted, after=after, limit=size + 1)
-        return page_of(rows, size=size, place=lambda row: Position(row.uploaded_at, row.id))
+        after = read_place(page_token, wanted.sort)
+        found = await self._catalog.search(caller.name, wanted, after=after, limit=size + 1)
+        return found_page(found, wanted, size=size)
 
     async def describe(self, file_id: str, caller: Caller) -> File:
         """The file, if it is in use. NotFound, Gone."""

@@ -61,7 +61,7 @@ def main() -> int:
     options.add_argument("-network-timeout", default="60s")
     given, _ = options.parse_known_args()
     make_app = app.http_app
-    app.http_app = lambda *args, **kwargs: in_tusds_words(make_app(*args, **kwargs))  # type: ignore[assignment]
+    app.http_app = lambda *args, **kwargs: in_tusds_words(make_app(*args, **kwargs))
     folder = tempfile.mkdtemp()
     settings = load(
         http_port=given.port, grpc_port=0, data_dir=folder, read_timeout=given.network_timeout, drain_timeout="0s"

@@ -14,12 +14,13 @@ from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import Connection
 
-from uploadstream.adapters.catalog import queries, writes
+from uploadstream.adapters.catalog import queries, searches, writes
 from uploadstream.adapters.catalog.commits import Commits, Write
 from uploadstream.adapters.catalog.desk import Desk
 from uploadstream.adapters.catalog.rows import check_audit, check_file, check_session, is_id
 from uploadstream.adapters.catalog.sqlite import begin_writing, connect_for_writing, migrate, open_engine
 from uploadstream.core.files import Audit, File
+from uploadstream.core.listings import Found, Place, Wanted
 from uploadstream.core.pages import Position
 from uploadstream.core.session import Session
 from uploadstream.core.stats import DeletionStats
@@ -106,6 +107,10 @@ class SqliteCatalog:
     async def files(self, user_id: str | None, *, deleted: bool, after: Position | None, limit: int) -> Sequence[File]:
         """Files in use, or those in the trash, the newest upload first."""
         return await self._list(functools.partial(queries.files, deleted=deleted), user_id, after, limit)
+
+    async def search(self, user_id: str, wanted: Wanted, *, after: Place | None, limit: int) -> Found:
+        """A page of one user's files."""
+        return await self._list(searches.search, user_id, wanted, after, limit)
 
     async def set_deleted(self, file: File, audit: Audit) -> bool:
         """Write `file.deleted_at` with its audit row; False, and nothing, if another did the same before."""

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from uploadstream.adapters.catalog.columns import Id, Instant, day_of, seconds_between
-from uploadstream.adapters.catalog.rows import audit_of, file_of, session_of
+from uploadstream.adapters.catalog.rows import FILE_FIELDS, audit_of, file_of, session_of
 from uploadstream.adapters.catalog.tables import (
     AUDIT,
     FILES,
@@ -48,7 +48,8 @@ from uploadstream.core.stats import DeletionStats
 KEYS_MAX: Final = 10_000
 
 _UPLOAD: Final = select(UPLOADS).where(UPLOADS.c.id == bindparam("id"))
-_FILE: Final = select(FILES).where(FILES.c.id == bindparam("id"))
+_FILES: Final = select(*(FILES.c[name] for name in FILE_FIELDS))
+_FILE: Final = _FILES.where(FILES.c.id == bindparam("id"))
 _EVENTS: Final = (
     select(AUDIT)
     .where(AUDIT.c.owner == bindparam("of"), AUDIT.c.number > bindparam("after"))
@@ -187,7 +188,7 @@ def _uploads_statement(*, of_user: bool, continued: bool, partial: bool) -> Sele
 
 @functools.cache
 def _files_statement(*, of_user: bool, continued: bool, deleted: bool) -> Select[Any]:
-    statement = _of_user(select(FILES).where(IN_TRASH if deleted else IN_USE), FILES, of_user=of_user)
+    statement = _of_user(_FILES.where(IN_TRASH if deleted else IN_USE), FILES, of_user=of_user)
     return _listing(statement, FILES.c.uploaded_at, FILES.c.id, continued=continued, newest=True)
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from uploadstream.core.errors import BadField, NotFound
 from uploadstream.core.files import Audit, File
 from uploadstream.core.ids import check_id
+from uploadstream.core.listings import name_key
 from uploadstream.core.session import Declared, Session, State
 
 Values = dict[str, Any]
@@ -20,7 +21,7 @@ Values = dict[str, Any]
 PENDING: Final = "pending"
 PROCESS: Final = "process"
 
-_FILE_FIELDS: Final = tuple(field.name for field in dataclasses.fields(File))
+FILE_FIELDS: Final = tuple(field.name for field in dataclasses.fields(File))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _order = itertools.count()
@@ -125,12 +126,12 @@ def session_of(row: Any) -> Session:
 
 
 def file_values(file: File) -> Values:
-    """A file's row: the columns have the names of the fields."""
-    return {name: getattr(file, name) for name in _FILE_FIELDS}
+    """A file's row: the columns have the names of the fields, and one is made of the name."""
+    return {**{name: getattr(file, name) for name in FILE_FIELDS}, "name_key": name_key(file.filename)}
 
 
 def file_of(row: Sequence[Any]) -> File:
-    """The file of a row: the columns have the order of the fields."""
+    """The file of a row that has FILE_FIELDS, in their order."""
     return File(*row)
 
 

@@ -56,7 +56,7 @@ UPLOADS: Final = Table(
     Column("is_partial", Boolean, nullable=False, server_default=false()),
 )
 
-# The columns are named after, and in the order of, the fields of core.files.File.
+# The columns are named after the fields of core.files.File; `name_key` is what core.listings makes of the name.
 FILES: Final = Table(
     "files",
     METADATA,
@@ -75,6 +75,7 @@ FILES: Final = Table(
     Column("processing_status", Chosen(ProcessingStatus), nullable=False),
     Column("parts", PartsOf),
     Column("joins", Text, nullable=False, server_default=""),
+    Column("name_key", Text, nullable=False, server_default=""),
 )
 
 # The same parts once more, to be asked for by their keys: a blob is kept while a file is joined from it.
@@ -144,6 +145,9 @@ _partial("uploads_ended", UPLOADS.c.ended_at, where=ENDED)
 IN_USE: Final = FILES.c.deleted_at.is_(None)
 _partial("files_in_use", FILES.c.uploaded_at, FILES.c.id, where=IN_USE)
 _partial("files_in_use_of_user", FILES.c.user_id, FILES.c.uploaded_at, FILES.c.id, where=IN_USE)
+
+_partial("files_in_use_by_name", FILES.c.user_id, FILES.c.name_key, FILES.c.id, where=IN_USE)
+_partial("files_in_use_by_size", FILES.c.user_id, FILES.c.size, FILES.c.id, where=IN_USE)
 
 IN_TRASH: Final = FILES.c.deleted_at.is_not(None)
 _partial("files_in_trash", FILES.c.uploaded_at, FILES.c.id, where=IN_TRASH)

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 from typing import Final
 
 from uploadstream.core.access import Caller
+from uploadstream.core.listings import Wanted
 from uploadstream.core.session import Declared, Session
 from uploadstream.core.sizes import KIB
 from uploadstream.engine.downloads import Downloads
@@ -80,7 +81,7 @@ class FileService:
         """A page of a user's files, or of its trash."""
         page = await self._files.list(
             messages.read_caller(peer, request.user_id),
-            deleted=request.deleted,
+            Wanted(deleted=request.deleted),
             page_size=request.page_size,
             page_token=request.page_token,
         )

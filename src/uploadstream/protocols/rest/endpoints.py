@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from http import HTTPMethod, HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Match
+from starlette.types import Message, Receive, Scope, Send
 
 from uploadstream.core.access import Caller
 from uploadstream.core.errors import BadField, Refusal, together
@@ -17,19 +20,25 @@ from uploadstream.engine.events import Events
 from uploadstream.engine.files import Files
 from uploadstream.engine.uploads import Uploads
 from uploadstream.http.callers import caller_of
-from uploadstream.http.problems import refusal, unnamed_problem
+from uploadstream.http.problems import PROBLEM_JSON, refusal, unnamed_problem
 from uploadstream.protocols.rest.events import IDLE_SECONDS, EventStream, read_after, write_events
+from uploadstream.protocols.rest.queries import FilesQuery
 from uploadstream.protocols.rest.spellings import (
     AuditPageOut,
     DeletionStatsOut,
     FileOut,
     FilesOut,
     UploadsOut,
+    UploadStatusOut,
     write_audit,
     write_file,
     write_stats,
     write_upload,
 )
+from uploadstream.protocols.rest.ways import write_ways
+
+# Where the response to GET has no end, nor would that to HEAD.
+ENDLESS: Final = "/api/v1/events"
 
 
 def read_caller(
@@ -78,11 +87,30 @@ async def unserved(request: Request, error: Exception) -> Response:
 def methods_of(request: Request) -> list[str]:
     """Every method that the path of `request` is served with."""
     routes: list[BaseRoute] = request.app.routes
-    return [
+    methods = [
         method.value
         for method in HTTPMethod
         if any(route.matches({**request.scope, "method": method.value})[0] is Match.FULL for route in routes)
     ]
+    is_head_served = "GET" in methods and "HEAD" not in methods and not request.url.path.endswith(ENDLESS)
+    return [*methods, "HEAD"] if is_head_served else methods
+
+
+def _without_body(send: Send) -> Send:
+    """`send` for HEAD: what the response says of its body stays, the body is left out."""
+
+    async def send_head(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_head
+
+
+class ThumbnailSize(enum.StrEnum):
+    """Which of a file's small pictures."""
+
+    SMALL = "small"
+    MEDIUM = "medium"
+    LARGE = "large"
 
 
 class Documented(FastAPI):
@@ -91,6 +119,13 @@ class Documented(FastAPI):
     def __init__(self, *, beside: Mapping[str, Any], **options: Any) -> None:
         super().__init__(**options)
         self._beside = beside
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request; HEAD is GET without its body, where that ends."""
+        if scope["type"] == "http" and scope["method"] == "HEAD" and not scope["path"].endswith(ENDLESS):
+            await super().__call__({**scope, "method": "GET"}, receive, _without_body(send))
+        else:
+            await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """The description of all paths."""
@@ -102,10 +137,12 @@ class Documented(FastAPI):
 class Rest:
     """The API's endpoints."""
 
-    def __init__(self, files: Files, uploads: Uploads, events: Events) -> None:
+    def __init__(self, files: Files, uploads: Uploads, events: Events, *, grpc_port: int | None = None) -> None:
+        """`grpc_port`: where gRPC listens on the same host, if it does."""
         self._files = files
         self._uploads = uploads
         self._events = events
+        self._grpc_port = grpc_port
 
     def app(self, *, title: str, version: str, beside: Mapping[str, Any] | None = None) -> FastAPI:
         """The API with its documentation at /docs and /openapi.json; `beside`: the paths that others serve."""
@@ -124,17 +161,20 @@ class Rest:
         router.add_api_route("/files/{file_id}/restore", self.restore, methods=["POST"])
         router.add_api_route("/files/{file_id}/audit", self.audit, methods=["GET"])
         router.add_api_route("/uploads", self.list_uploads, methods=["GET"])
+        router.add_api_route("/uploads/{upload_id}", self.upload, methods=["GET"])
+        router.add_api_route(
+            "/uploads/{upload_id}", self.end_upload, methods=["DELETE"], status_code=HTTPStatus.NO_CONTENT
+        )
+        router.add_api_route("/files/{file_id}/thumbnails/{size}", self.thumbnail, methods=["GET"])
         router.add_api_route("/stats/deletions", self.deletions, methods=["GET"])
         router.add_api_route(
             "/events", self.events, methods=["GET"], status_code=HTTPStatus.OK, response_class=EventStream
         )
         return router
 
-    async def list_files(
-        self, caller: Who, page_size: PageSize = 0, page_token: PageToken = "", *, deleted: bool = False
-    ) -> FilesOut:
-        """The user's files, the newest first; those in the trash with `deleted=true`."""
-        page = await self._files.list(caller, deleted=deleted, page_size=page_size, page_token=page_token)
+    async def list_files(self, caller: Who, query: Annotated[FilesQuery, Query()]) -> FilesOut:
+        """The user's files, the newest first; a page that is not full may have a next one all the same."""
+        page = await self._files.list(caller, query.wanted(), page_size=query.page_size, page_token=query.page_token)
         return FilesOut(files=[write_file(file) for file in page.rows], next_page_token=page.next_token)
 
     async def describe(self, file_id: str, caller: Who) -> FileOut:
@@ -161,6 +201,31 @@ class Rest:
         page = await self._uploads.list(caller, page_size=page_size, page_token=page_token)
         rows = [write_upload(session, self._uploads.expires_at(session)) for session in page.rows]
         return UploadsOut(uploads=rows, next_page_token=page.next_token)
+
+    async def upload(self, request: Request, upload_id: str, caller: Who) -> UploadStatusOut:
+        """One upload, and how it can be continued over each protocol."""
+        found = await self._uploads.status(upload_id, caller)
+        session = found.session
+        upload = write_upload(session, self._uploads.expires_at(session))
+        ways = write_ways(request, session, grpc_port=self._grpc_port)
+        return UploadStatusOut(**dict(upload), complete=found.file is not None, ways=ways)
+
+    async def end_upload(self, upload_id: str, caller: Who) -> None:
+        """End an upload, nothing of it is left; or put its file in the trash."""
+        await self._uploads.abort(upload_id, caller)
+
+    async def thumbnail(self, file_id: str, size: ThumbnailSize, caller: Who) -> Response:
+        """A small picture of the file, once there is one."""
+        file = await self._files.describe(file_id, caller)
+        status = HTTPStatus.NOT_FOUND
+        problem = {
+            "type": "urn:uploadstream:no-thumbnail",
+            "title": status.phrase,
+            "status": status,
+            "detail": f"No {size.value} thumbnail of file {file.id} yet",
+            "processing_status": file.processing_status.name,
+        }
+        return JSONResponse(problem, status, {"Cache-Control": "no-store"}, PROBLEM_JSON)
 
     async def deletions(self, caller: Who) -> DeletionStatsOut:
         """What the user deletes, when, how old it was, and how much of it comes back."""

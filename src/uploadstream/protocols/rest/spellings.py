@@ -49,6 +49,23 @@ class UploadOut(BaseModel):
     expires_at: datetime
 
 
+class WayOut(BaseModel):
+    """What to send to continue an upload over one protocol."""
+
+    protocol: str
+    method: str
+    url: str = Field(description="for HTTP, relative to this server")
+    headers: dict[str, str] = Field(description="those that say what the body is; its bytes begin at `offset`")
+    message: dict[str, dict[str, str]] | None = Field(None, description="the first of a gRPC stream, in proto3's JSON")
+
+
+class UploadStatusOut(UploadOut):
+    """An upload, also one that is complete, and the ways to continue it."""
+
+    complete: bool
+    ways: list[WayOut]
+
+
 class UploadsOut(BaseModel):
     """A page of uploads in progress."""
 
