@@ -27,6 +27,19 @@ def test_a_large_file_arrives_whole(
     assert outcome.methods == ["POST"] + ["PATCH"] * (10 if chunk_size else 1)
 
 
+def test_t27_a_file_that_is_sent_in_parallel_parts_arrives_whole(
+    tus_js: TusJs, server: RunningServer, large_file: Path
+) -> None:
+    options = {"parallelUploads": 4, "chunkSize": 5 * MIB, "metadata": {"filename": "large.bin"}}
+
+    outcome = tus_js.run(large_file, options=options)
+
+    assert stored_sha256(server, outcome.url) == sha256_of(large_file)
+    assert description(server, outcome.url)["filename"] == "large.bin"
+    assert outcome.methods.count("POST") == 5
+    assert head(outcome.url).headers["Upload-Concat"].count("/files/") == 4
+
+
 def test_metadata_names_the_file(tus_js: TusJs, server: RunningServer, tmp_path: Path) -> None:
     file = tmp_path / "small"
     file.write_text("plain words\n" * 100)

@@ -32,6 +32,7 @@ from uploadstream.core.errors import (
 )
 from uploadstream.core.session import Declared, Limits, Session
 from uploadstream.core.sizes import MIB
+from uploadstream.engine import uploads as uploads_module
 from uploadstream.protocols.tus import (
     CHUNK_TYPE,
     METADATA_LENGTH_MAX,
@@ -173,6 +174,29 @@ async def test_t6_the_method_that_is_said_overrides_the_one_that_is_used(client:
 
     assert (patch.status_code, head.headers["Upload-Offset"], delete.status_code) == (204, "3", 204)
     assert none.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+
+
+@pytest.mark.parametrize("used", ["POST", "GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
+async def test_t6_the_method_that_is_used_is_ignored(client: httpx.AsyncClient, used: str) -> None:
+    url = await created(client, 3)
+
+    head = await client.request(used, url, headers={**TUS, "X-HTTP-Method-Override": "head"})
+    made = await client.request(used, "/files", headers={**TUS, "Upload-Length": "3", "X-HTTP-Method-Override": "POST"})
+
+    assert (head.status_code, head.headers["Upload-Offset"]) == (HTTPStatus.OK, "0")
+    assert made.status_code == HTTPStatus.CREATED
+    assert await offset(client, url) == 0
+
+
+async def test_t6_a_method_is_not_said_twice(client: httpx.AsyncClient) -> None:
+    url = await created(client)
+
+    answer = await client.post(
+        url, headers=[*TUS.items(), ("X-HTTP-Method-Override", "HEAD"), ("X-HTTP-Method-Override", "DELETE")]
+    )
+
+    assert answer.status_code == HTTPStatus.BAD_REQUEST
+    assert await offset(client, url) == 0
 
 
 @pytest.mark.parametrize("text", NO_COUNTS)
@@ -331,6 +355,22 @@ async def test_t10_a_newer_request_takes_over_and_the_older_is_423(app: Starlett
     assert newer.headers["Upload-Offset"] == "10"
     start, *_ = await older
     assert start["status"] == HTTPStatus.LOCKED
+
+
+async def test_t10_only_a_holder_that_cannot_be_taken_over_makes_it_423(
+    client: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads_module, "PATIENCE_SECONDS", 0.05)
+    url = await created(client)
+
+    async with world.engine.ports.leases.hold(url.rpartition("/")[2], let_go=lambda: None):
+        patch = await patched(client, url, 0, b"abc")
+        delete = await client.delete(url, headers=TUS)
+        at = await offset(client, url)
+
+    assert patch.status_code == delete.status_code == HTTPStatus.LOCKED
+    assert at == 0
+    assert (await patched(client, url, 0, b"abc")).status_code == HTTPStatus.NO_CONTENT
 
 
 # Creation
@@ -889,7 +929,7 @@ async def test_t32_an_unfinished_part_is_refused_as_the_extension_is_not_announc
 # Who
 
 
-async def test_another_users_upload_is_as_unknown(client: httpx.AsyncClient) -> None:
+async def test_t11_another_users_upload_is_as_unknown(client: httpx.AsyncClient) -> None:
     url = await created(client, 10, {"X-User-Id": "ann"})
     bob = {"X-User-Id": "bob"}
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from uploadstream.http import pour
+
 EXTENSION: Final = "uploadstream.trailers"
 
 # What would change where a message or its connection ends: a parser on the way may have believed it.
@@ -56,3 +58,8 @@ def trailers_of(scope: Mapping[str, Any]) -> Mapping[str, str] | None:
     """The fields behind the body, once that has been read to its end; None where none can come."""
     found: Mapping[str, str] | None = (scope.get("extensions") or {}).get(EXTENSION)
     return found
+
+
+def are_given(scope: Mapping[str, Any]) -> bool:
+    """Whether the server gives the fields behind chunked bodies, be this request's one or not: ours does."""
+    return not {EXTENSION, pour.EXTENSION}.isdisjoint(scope.get("extensions") or {})

@@ -37,11 +37,10 @@ from uploadstream.engine.watch import Incoming
 from uploadstream.http.fields import check_single, essence, http_date, read_count, read_text, shown
 from uploadstream.http.pour import ClientGone, pour_body
 from uploadstream.http.problems import STATUS, fields_of, status_of
+from uploadstream.http.trailers import are_given, trailers_of
 
 VERSION: Final = "1.0.0"
 EXTENSIONS: Final = "creation,creation-with-upload,creation-defer-length,termination,expiration,checksum,concatenation"
-# What a server has that reads the fields behind a chunked body: a dictionary of them, filled when that has ended.
-TRAILERS: Final = "uploadstream.trailers"
 CHECKSUM: Final = "Upload-Checksum"
 CONCAT: Final = "Upload-Concat"
 CHUNK_TYPE: Final = "application/offset+octet-stream"
@@ -270,7 +269,7 @@ class Tus:
         """What this server can do (T2 to T5, T21, T24)."""
         fields = {
             "Tus-Version": VERSION,
-            "Tus-Extension": EXTENSIONS if trailers_of(request) is None else f"{EXTENSIONS},checksum-trailer",
+            "Tus-Extension": f"{EXTENSIONS},checksum-trailer" if are_given(request.scope) else EXTENSIONS,
             "Tus-Max-Size": str(self._uploads.limits.file_size_max),
             "Tus-Checksum-Algorithm": ",".join(ALGORITHMS),
             **self._beside,
@@ -323,15 +322,9 @@ def caller_of(request: Request, user_id: str = "") -> Caller:
     return Caller(user_id or read_user(request.headers), "tus", address)
 
 
-def trailers_of(request: Request) -> Fields | None:
-    """The fields behind the body, there once that has ended; None if the server does not give them."""
-    found: Fields | None = (request.scope.get("extensions") or {}).get(TRAILERS)
-    return found
-
-
 def digest_of(request: Request) -> Given | None:
     """The checksum of a request's body, or, if it comes behind that, what gives it then (T22, T24). BadField."""
-    trailers = trailers_of(request)
+    trailers = trailers_of(request.scope)
     if CHECKSUM.lower() not in request.headers and trailers is not None and announces_checksum(request.headers):
         return lambda: read_checksum(trailers)
     return read_checksum(request.headers)
