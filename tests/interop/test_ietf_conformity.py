@@ -37,40 +37,6 @@ FAULTS = {
 # What the draft leaves to a server, and ours does not offer.
 NOT_OFFERED = {"a coded representation is counted as it came"}
 
-# What is not built yet, by a part of the rule's numbers.
-ANNOUNCES_NOT = "no 104 is sent yet"
-DIGESTS_NOT = "digests are not looked at yet"
-WAITING = {
-    "an upload is announced before its body is read": ANNOUNCES_NOT,
-    "the announcement has what it must have": ANNOUNCES_NOT,
-    "the announced upload can be continued": ANNOUNCES_NOT,
-    "every response to a creation names the same location": ANNOUNCES_NOT,
-    "the length of a whole upload is known from its content length": ANNOUNCES_NOT,
-    "a creation that is cut is not complete": ANNOUNCES_NOT,
-    "a creation that is cut keeps what came": ANNOUNCES_NOT,
-    "the progress of a long append is told": ANNOUNCES_NOT,
-    "what is told of progress is true": ANNOUNCES_NOT,
-    "a running creation does not keep the offset from being told": ANNOUNCES_NOT,
-    "cancellation ends a running creation": ANNOUNCES_NOT,
-    "every known version gets its 104": ANNOUNCES_NOT,
-    "an append with another digest fails and appends nothing": DIGESTS_NOT,
-    "a last append with another digest completes nothing": DIGESTS_NOT,
-    "a creation with another content digest fails": DIGESTS_NOT,
-    "a representation with another digest fails at its end": DIGESTS_NOT,
-    "the digest that was wanted is given at the end": DIGESTS_NOT,
-    "what is given is of the form that the registry has": DIGESTS_NOT,
-}
-
-
-def as_parameters() -> list[object]:
-    """The rules; those that wait may hold already, as others are building what they wait for."""
-    parameters: list[object] = []
-    for rule in RULES:
-        reason = WAITING.get(rule.title, "")
-        marks = [pytest.mark.xfail(reason=reason, strict=False)] if reason else []
-        parameters.append(pytest.param(rule, marks=marks, id=rule.title.replace(" ", "-")))
-    return parameters
-
 
 def titled(title: str) -> Rule:
     """The rule with this title."""
@@ -78,7 +44,7 @@ def titled(title: str) -> Rule:
     return found
 
 
-@pytest.mark.parametrize("rule", as_parameters())
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.title.replace(" ", "-"))
 def test_the_server_holds_to_the_draft(rule: Rule, server: RunningServer) -> None:
     content = f"{server.http_url}/api/v1/files/{{id}}/content"
 

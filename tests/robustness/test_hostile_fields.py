@@ -24,7 +24,7 @@ from tests.robustness.uploading import blobs_of
 from tests.running_server import RunningServer
 
 ANSWER_SECONDS_MAX = 15.0
-EXAMPLES = int(os.environ.get("HOSTILE_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("HOSTILE_EXAMPLES", "15"))
 BODY = b"--x\r\nContent-Disposition: form-data; name=f\r\n\r\n{}\r\n--x--\r\n"
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 

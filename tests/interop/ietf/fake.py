@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import secrets
 import socket
@@ -15,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from tests.interop.ietf.probe import PARTIAL, PROBLEMS, VERSION_FIELD
@@ -50,14 +52,16 @@ class Upload:
     holder: socket.socket | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def take(self, holder: socket.socket | None) -> int:
-        """End the request that runs and be the newest."""
+    def take(self, turn: int, holder: socket.socket | None = None) -> int:
+        """End the request that runs and be the newest; one that came before it, and is late, is refused."""
         with self.lock:
+            if turn < self.turn:
+                raise Refused(409)
             if self.holder is not None:
                 with suppress(OSError):
                     self.holder.shutdown(socket.SHUT_RDWR)
             self.holder = holder
-            self.turn += 1
+            self.turn = turn
             return self.turn
 
 
@@ -72,6 +76,7 @@ class Fake(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), Conversation)
         self.fault = fault
         self.uploads: dict[str, Upload] = {}
+        self._count = itertools.count(1)
 
     @property
     def url(self) -> str:
@@ -81,6 +86,10 @@ class Fake(socketserver.ThreadingTCPServer):
     def stored(self, upload: str) -> bytes:
         """What an upload has."""
         return bytes(self.uploads[upload].content)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Requests are numbered as they come: threads begin in any order."""
+        super().process_request(request, (*client_address, next(self._count)))
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that is gone is no news."""
@@ -107,6 +116,7 @@ class Conversation(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         """Read the head, do what it asks, answer."""
         first, *lines = self.head()
+        self.number: int = self.client_address[-1]
         self.method, target, _ = first.split(" ")
         self.fields: FieldMap = {}
         for line in lines:
@@ -146,11 +156,11 @@ class Conversation(socketserver.StreamRequestHandler):
         """What is done to an upload."""
         if self.method in {"HEAD", "GET"}:
             if not self.goes_on():
-                upload.take(None)
+                upload.take(self.number)
             self.reply(204, self.state(upload))
         elif self.method == "DELETE":
             del self.server.uploads[self.id]
-            upload.take(None)
+            upload.take(self.number)
             self.reply(204, {})
         elif self.method == "PATCH":
             self.append(upload)
@@ -233,7 +243,7 @@ class Conversation(socketserver.StreamRequestHandler):
             raise Refused(415)
         if complete is None or at is None:
             raise Refused(400)
-        turn = 0 if self.goes_on() else upload.take(self.connection)
+        turn = 0 if self.goes_on() else upload.take(self.number, self.connection)
         here = len(upload.content)
         if at != here:
             told = {"Upload-Offset": str(at if self.fault("tells no offset") else here)}
@@ -265,7 +275,7 @@ class Conversation(socketserver.StreamRequestHandler):
         """The content, checked; what is complete is marked so."""
         if "100-continue" in self.fields.get("expect", "") and not self.fault("asks for nothing"):
             self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        turn = turn or (0 if self.goes_on() else upload.take(self.connection))
+        turn = turn or (0 if self.goes_on() else upload.take(self.number, self.connection))
         start = len(upload.content)
         is_whole = self.fault("takes a cut for the end")
         for piece, is_last in self.pieces():
