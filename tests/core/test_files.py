@@ -18,6 +18,7 @@ from uploadstream.core.files import (
     visible_file,
     visible_upload,
 )
+from uploadstream.core.parts import Part
 from uploadstream.core.session import Declared, Sealed, Session
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -102,6 +103,13 @@ def test_anothers_is_as_unknown_to_the_last_letter() -> None:
     assert {type(error) for error in refusals} == {NotFound}
     assert {str(error) for error in refusals} == {f"No file {ID}"}
     assert all(error and error.numbers == {"kind": "file", "id": ID} for error in refusals)
+
+
+def test_a_file_has_its_bytes_in_one_blob_or_in_its_parts() -> None:
+    parts = (Part("b", 1), Part("c", 2))
+
+    assert FILE.blobs == (Part(ID, 3),)
+    assert replace(FILE, parts=parts).blobs == parts
 
 
 def test_processing_statuses_have_the_numbers_of_the_wire() -> None:

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from tests.contracts.leases import is_free
 from tests.engine.faults import Faults
-from tests.engine.world import ANN, Engine, World, blob_keys, content, declared, memory_world
+from tests.engine.world import ANN, Engine, World, blob_keys, body, content, declared, memory_world
 from uploadstream.adapters.memory_catalog import MemoryCatalog
 from uploadstream.core.digests import Digest, crc32c
 from uploadstream.core.errors import (
@@ -374,3 +374,52 @@ async def test_a_creation_that_was_cut_leaves_an_upload_or_nothing(act: Act, err
         for row in rows:
             await outcome.world.engine.uploads.abort(row.id, ANN)
         assert await blob_keys(outcome.world) == set(), outcome.cut
+
+
+async def create_partials(engine: Engine) -> None:
+    UPLOADS.clear()
+    for number, data in enumerate((SENT[:HALF], SENT[HALF:])):
+        said = replace(declared(HALF), is_partial=True)
+        UPLOADS[number] = (await engine.uploads.create(said, ANN)).session.id
+        await engine.uploads.append(UPLOADS[number], ANN, Incoming(body(data), at=0))
+
+
+async def join(engine: Engine) -> None:
+    await engine.uploads.join(replace(declared(None), joins="final"), ANN, list(UPLOADS.values()))
+
+
+async def end_a_joined_part(engine: Engine) -> None:
+    await engine.uploads.abort(UPLOADS[1], ANN)
+
+
+async def create_partials_and_join(engine: Engine) -> None:
+    await create_partials(engine)
+    await join(engine)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+async def test_t27_a_joining_that_was_cut_anywhere_makes_a_whole_file_or_none(error: Exception | None) -> None:
+    for at in range(await places(join, create_partials)):
+        outcome = await struck(join, at=at, error=error, prepare=create_partials)
+        engine = outcome.world.engine
+        assert len((await engine.files.list(ANN)).rows) <= 1, outcome.cut
+
+        await join(engine)
+
+        for file in (await engine.files.list(ANN)).rows:
+            assert await content(engine, file) == SENT, outcome.cut
+            assert file.crc32c == crc32c(SENT), outcome.cut
+        assert await blob_keys(outcome.world) == set(UPLOADS.values()), outcome.cut
+
+
+@pytest.mark.parametrize("error", ERRORS)
+async def test_t28_wherever_the_end_of_a_joined_part_is_cut_the_file_stays_whole(error: Exception | None) -> None:
+    for at in range(await places(end_a_joined_part, create_partials_and_join)):
+        outcome = await struck(end_a_joined_part, at=at, error=error, prepare=create_partials_and_join)
+        engine = outcome.world.engine
+        outcome.world.clock.ahead = 2 * engine.limits.upload_ttl
+        await engine.sweeper.sweep()
+
+        [file] = (await engine.files.list(ANN)).rows
+        assert await content(engine, file) == SENT, outcome.cut
+        assert await blob_keys(outcome.world) == set(UPLOADS.values()), outcome.cut
