@@ -195,7 +195,10 @@ def test_r37_what_no_end_can_use_is_not_kept() -> None:
     assert read_creation(said, name="", complete=False).declared.metadata == ""
 
 
-@pytest.mark.parametrize("metadata", ["", "a b", "repr-digest", "repr-digest !", "repr-digest /w==", "repr-digest YQ="])
+@pytest.mark.parametrize(
+    "metadata",
+    ["", "a b", "repr-digest", "repr-digest !", "repr-digest /w==", "repr-digest YQ=", "repr-digest c2hhPTE="],
+)
 def test_r37_what_is_not_kept_so_is_nothing(metadata: str) -> None:
     assert read_kept(metadata, "want-repr-digest") is None
     assert read_kept_digest(Declared("", "a", metadata=metadata)) is None
