@@ -148,6 +148,15 @@ async def test_r11_progress_is_told_while_a_body_comes(app: Starlette) -> None:
     assert all(fields["upload-draft-interop-version"] == "8" for _, fields in rest)
 
 
+async def test_r11_nothing_is_told_behind_the_answer(app: Starlette) -> None:
+    before = asyncio.all_tasks()
+
+    await hear(app, "POST", "/files", LAST, slowly(b"a" * LARGE))
+    await asyncio.sleep(0)
+
+    assert asyncio.all_tasks() == before
+
+
 async def test_r13_a_first_part_is_answered_with_the_address(app: Starlette) -> None:
     heard = await hear(app, "POST", "/files", {**MORE, "Upload-Length": "9"}, b"hello")
 
@@ -403,7 +412,7 @@ async def test_r3_r35_a_complete_upload_takes_nothing_more(app: Starlette, world
     await patched(app, url, 5, b"", last=True)
 
     more = await patched(app, url, 5, b"x", last=False)
-    early = await patched(app, url, 3, b"lo", last=is_last)
+    early = await patched(app, url, 3, b"l", last=is_last)
 
     assert (more.status, more.json()["type"]) == (400, f"{REGISTRY}completed-upload")
     assert more.fields["upload-complete"] == "?0"

@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from uploadstream.core.access import Caller
-from uploadstream.core.errors import BadBodyType, NotFound, OffsetMismatch, Refusal
+from uploadstream.core.errors import BadBodyType, NotFound, Refusal
 from uploadstream.core.files import File
 from uploadstream.core.ids import is_id
 from uploadstream.engine.downloads import Downloads
@@ -187,7 +187,7 @@ class Ietf:
             exchange.location = f"{exchange.root}{self._path}/{uploaded.session.id}"
             state = self._state(exchange, uploaded)
             await exchange.tell({"Location": exchange.location, "Upload-Limit": state["Upload-Limit"]})
-            if first.complete or first.count != 0:
+            if first.count != 0:
                 uploaded = await self._append(exchange, first)
         return await self._answer(exchange, uploaded, HTTPStatus.CREATED)
 
@@ -283,11 +283,8 @@ class Ietf:
         if exchange.upload_id:
             with suppress(Refusal):
                 found = await self._uploads.status(exchange.upload_id, exchange.caller)
-                state = self._state(exchange, found)
-                if isinstance(error, OffsetMismatch):  # what was compared, not what came since
-                    state["Upload-Offset"] = str(error.expected)
                 # it is the upload's answer, not that of the file (R3, R16)
-                return state | dialect.write_complete(complete=False)
+                return self._state(exchange, found) | dialect.write_complete(complete=False)
         if isinstance(error, NotFound):
             return {}
         limit = write_limit(size_max=self._uploads.limits.file_size_max)
