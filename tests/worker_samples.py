@@ -34,6 +34,7 @@ async def _serve(port: int, ready: Callable[[], None]) -> None:
     server = HttpServer(tell_pid, drain_seconds=5)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, setattr, server, "should_exit", True)
+    loop.add_signal_handler(signal.SIGHUP, say, f"hangup {os.getpid()}")
     serving = asyncio.create_task(server.serve(listen("127.0.0.1", port, shared=True)))
     await server.ready.wait()
     ready()
@@ -43,6 +44,17 @@ async def _serve(port: int, ready: Callable[[], None]) -> None:
 def serve(port: int, ready: Callable[[], None]) -> None:
     """Answer HTTP until SIGTERM."""
     asyncio.run(_serve(port, ready))
+
+
+def late(port: int, ready: Callable[[], None]) -> None:
+    """Take a second to be ready, and die of a signal that comes before."""
+    say("starting")
+    time.sleep(1)
+    signal.signal(signal.SIGHUP, lambda *_: say(f"hangup {os.getpid()}"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    ready()
+    while True:
+        time.sleep(1)
 
 
 def stuck(port: int, ready: Callable[[], None]) -> None:
@@ -68,7 +80,7 @@ def unwell(port: int, ready: Callable[[], None]) -> None:
 
 def main() -> None:
     """Supervise one of them."""
-    work = {"serve": serve, "stuck": stuck, "unable": unable, "unwell": unwell}[sys.argv[1]]
+    work = {"serve": serve, "late": late, "stuck": stuck, "unable": unable, "unwell": unwell}[sys.argv[1]]
     reserved = reserve("127.0.0.1", 0)
     port = port_of(reserved[0])
     status = supervise(

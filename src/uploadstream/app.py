@@ -180,11 +180,16 @@ def grpc_server(running: Service, settings: Settings, socket: Socket) -> GrpcSer
 
 
 async def serve_here(
-    settings: Settings, *, ready: Callable[[Listening], None], stop: asyncio.Event, reuse_port: bool = False
+    settings: Settings,
+    *,
+    ready: Callable[[Listening], None],
+    stop: asyncio.Event,
+    renew: asyncio.Event | None = None,
+    reuse_port: bool = False,
 ) -> None:
     """Serve in this process until `stop`; then give what is going on its grace, and keep what it brought.
 
-    CannotListen. `reuse_port`: other processes listen on the same ports.
+    CannotListen. `renew`: read the certificate again. `reuse_port`: other processes listen on the same ports.
     """
     with listening_by("http_port"):
         http_sockets = listen(settings.host, settings.http_port, shared=reuse_port)
@@ -205,13 +210,34 @@ async def serve_here(
         async with asyncio.TaskGroup() as tasks:
             sweeping = tasks.create_task(running.sweeper.run(every_seconds=SWEEP_SECONDS, swept=_log_sweep))
             serving = tasks.create_task(http.serve(http_sockets))
+            renewing = tasks.create_task(keep_certificate(settings, renew or asyncio.Event(), http, rpc))
             await http.ready.wait()
             ready(Listening(port_of(http_sockets[0]), grpc_port))
             await stop.wait()
             log.info("draining", seconds=settings.drain_timeout.total_seconds(), bodies=len(running.watch))
             sweeping.cancel()
+            renewing.cancel()
             await drain(running, http, rpc, grace_seconds=settings.drain_timeout.total_seconds())
             await serving
+
+
+async def keep_certificate(settings: Settings, renew: asyncio.Event, http: HttpServer, rpc: GrpcServer) -> None:
+    """Whenever told to, show new connections the certificate that the files hold now, if it can be served with."""
+    while True:
+        await renew.wait()
+        renew.clear()
+        if settings.tls is None:
+            log.info("nothing to read again", reason="no certificate is served with")
+            continue
+        try:
+            await asyncio.to_thread(check_certificate, *settings.tls)
+            tls = Tls(*[path.read_bytes() for path in settings.tls])
+            http.renew_certificate()
+        except (BadCertificate, OSError) as error:
+            log.error("certificate not renewed", reason=str(error), kept="the one before")  # noqa: TRY400
+        else:
+            rpc.renew_certificate(tls)
+            log.info("certificate renewed", file=str(settings.tls[0]))
 
 
 async def drain(running: Service, http: HttpServer, rpc: GrpcServer, *, grace_seconds: float) -> None:
@@ -274,7 +300,10 @@ async def _serve_until_told(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _told, stop)
-    await serve_here(settings, ready=ready, stop=stop, reuse_port=reuse_port)
+    renew = asyncio.Event()
+    if settings.tls or reuse_port:  # a worker is told whatever it serves; alone, the end of its terminal ends a server
+        loop.add_signal_handler(signal.SIGHUP, renew.set)
+    await serve_here(settings, ready=ready, stop=stop, renew=renew, reuse_port=reuse_port)
 
 
 def _told(stop: asyncio.Event) -> None:

@@ -188,7 +188,7 @@ class Settings(BaseSettings):
     cors_origins: Origins = Field(
         ("*",), description="origins whose pages may use the service from a browser, separated by commas (*: all)"
     )
-    tls_cert: Path | None = Field(None, description="PEM file of the certificate chain")
+    tls_cert: Path | None = Field(None, description="PEM file of the certificate chain; SIGHUP reads it again")
     tls_key: Path | None = Field(None, description="PEM file of its key")
     max_file_size: Size = Field(512 * MIB, description="largest file taken")
     max_chunk_size: Size = Field(4 * MIB, description="largest chunk in one gRPC message")

@@ -261,6 +261,25 @@ async def test_a_server_with_a_certificate_speaks_tls() -> None:
     await server.stop(grace_seconds=0)
 
 
+async def test_a_renewed_certificate_is_shown_to_new_connections_while_old_ones_go_on() -> None:
+    server = server_of(memory_world(), tls=Tls(CERTIFICATE.read_bytes(), KEY.read_bytes()))
+    port = await server.start()
+    renewed = CERTIFICATE.with_name("renewed.pem").read_bytes()
+
+    def channel(trusted: bytes) -> aio.Channel:
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        return aio.secure_channel(f"localhost:{port}", grpc.ssl_channel_credentials(trusted), options)
+
+    async with channel(CERTIFICATE.read_bytes()) as old, channel(renewed) as new, channel(renewed) as another:
+        await FileServiceStub(old).ListFiles(pb.ListFilesRequest())
+        server.renew_certificate(Tls(renewed, CERTIFICATE.with_name("renewed.key.pem").read_bytes()))
+
+        for one in (old, new, another):
+            async with asyncio.timeout(10):
+                assert len((await FileServiceStub(one).ListFiles(pb.ListFilesRequest())).files) == 0
+    await server.stop(grace_seconds=0)
+
+
 def test_an_ipv6_address_is_written_in_brackets() -> None:
     assert Socket("::1", 50051).address == "[::1]:50051"
 

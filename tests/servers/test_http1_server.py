@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import shutil
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -194,6 +195,39 @@ async def test_a_client_that_leaves_in_the_middle_is_gone_at_once_over_tls(form:
 
     assert isinstance(app.poured[0].error, ClientGone)
     assert body.startswith(app.poured[0].intake.content)
+
+
+def shown(certificate: Path) -> ssl.SSLContext:
+    """A client that is content with this certificate alone."""
+    context = ssl.create_default_context(cafile=certificate)
+    context.check_hostname = False
+    return context
+
+
+@pytest.mark.parametrize("host", [None, "localhost", "elsewhere.example"])
+async def test_a_renewed_certificate_is_shown_to_new_connections_while_old_ones_go_on(
+    tmp_path: Path, host: str | None
+) -> None:
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    shutil.copy(CERTIFICATE.chain, chain)
+    shutil.copy(CERTIFICATE.key, key)
+    app = PouringApp(pour_body)
+    async with serving(app, certificate=Certificate(chain, key)) as running:
+        old = await running.connect(ssl=shown(CERTIFICATE.chain), server_hostname=host or "")
+        shutil.copy(HERE / "renewed.pem", chain)
+        with pytest.raises(OSError, match="CERTIFICATE"):
+            running.server.renew_certificate()
+        same = await running.connect(ssl=shown(CERTIFICATE.chain), server_hostname=host or "")
+
+        shutil.copy(HERE / "renewed.key.pem", key)  # of another kind than the one before
+        running.server.renew_certificate()
+        new = await running.connect(ssl=shown(HERE / "renewed.pem"), server_hostname=host or "")
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await running.connect(ssl=shown(CERTIFICATE.chain), server_hostname=host or "")
+
+        for client in (old, same, new):
+            await client.send(sized(b"body"))
+            assert (await client.answer()).status == 200
 
 
 # With a real client

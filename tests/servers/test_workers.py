@@ -197,15 +197,29 @@ def test_who_dies_again_and_again_is_started_again_at_longer_and_longer_interval
     assert "giving up" not in errors
 
 
-def test_sighup_does_nothing(start: Start) -> None:
-    supervisor = start("serve", 1)
+def test_sighup_is_passed_on_to_every_worker(start: Start) -> None:
+    supervisor = start("serve", 3)
     port = port_when_ready(supervisor)
-    pid = ask(port)
+    pids = answering(port)
 
     supervisor.send_signal(signal.SIGHUP)
-    time.sleep(0.2)
+    assert supervisor.stdout is not None
+    lines = {supervisor.stdout.readline().strip() for _ in range(3)}
 
-    assert ask(port) == pid
+    assert lines >= {f"hangup {pid}" for pid in pids}
+    assert len(lines) == 3
+    assert answering(port) <= {int(line.split()[1]) for line in lines}
+
+
+def test_a_worker_that_is_not_ready_gets_sighup_when_it_is(start: Start) -> None:
+    supervisor = start("late", 1)
+    assert supervisor.stdout is not None
+    assert supervisor.stdout.readline() == "starting\n"
+
+    supervisor.send_signal(signal.SIGHUP)
+
+    assert supervisor.stdout.readline().startswith("ready ")
+    assert supervisor.stdout.readline().startswith("hangup ")
 
 
 def test_a_port_that_somebody_listens_on_is_not_reserved_even_if_they_would_share_it() -> None:

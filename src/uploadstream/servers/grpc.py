@@ -144,6 +144,27 @@ class Edge:
         return not self._running
 
 
+class _Certificates:
+    """Which certificate new connections are shown; grpc asks from threads of its own."""
+
+    def __init__(self, tls: Tls) -> None:
+        self.newest = tls
+        self._shown = tls
+        self.credentials: Final = grpc.dynamic_ssl_server_credentials(_configuration(tls), cast("Any", self._fetch))
+
+    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
+        """The newest if it has not been shown yet; None: go on with what was."""
+        newest = self.newest
+        if newest is self._shown:
+            return None
+        self._shown = newest
+        return _configuration(newest)
+
+
+def _configuration(tls: Tls) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(tls.key, tls.certificate)])
+
+
 class GrpcServer:
     """A server of grpc.aio with our services. `chunk_size_max`: the most bytes that one message may carry."""
 
@@ -158,6 +179,7 @@ class GrpcServer:
         """To be called in the loop that the server is to run in."""
         use_one_heap()
         self._socket = socket
+        self._certificates = _Certificates(socket.tls) if socket.tls else None
         self._edge = Edge(status_of)
         self._health = health.aio.HealthServicer()
         self._names = [service.name for service in services]
@@ -171,17 +193,22 @@ class GrpcServer:
 
     async def start(self) -> int:
         """Listen, and answer the port. OSError if that cannot be."""
-        address, tls = self._socket.address, self._socket.tls
+        address = self._socket.address
         try:
-            if tls is None:
+            if self._certificates is None:
                 port = self._server.add_insecure_port(address)
             else:
-                port = self._server.add_secure_port(address, grpc.ssl_server_credentials([(tls.key, tls.certificate)]))
+                port = self._server.add_secure_port(address, self._certificates.credentials)
         except RuntimeError:
             raise OSError(errno.EADDRINUSE, f"gRPC cannot listen on {address}") from None
         await self._server.start()
         await self.set_serving(is_serving=True)
         return port
+
+    def renew_certificate(self, tls: Tls) -> None:
+        """Show it to new connections."""
+        assert self._certificates is not None  # noqa: S101 - a server without TLS has none to renew
+        self._certificates.newest = tls
 
     async def set_serving(self, *, is_serving: bool) -> None:
         """What health checks are told from now on."""

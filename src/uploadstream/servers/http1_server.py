@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ class HttpServer(uvicorn.Server):
         certificate: Certificate | None = None,
     ) -> None:
         self.limits = limits or HttpLimits()
+        self._certificate = certificate
         config = uvicorn.Config(
             app,
             http=HttpProtocol,
@@ -57,14 +59,36 @@ class HttpServer(uvicorn.Server):
             server_header=False,
             timeout_keep_alive=self.limits.idle_seconds,
             timeout_graceful_shutdown=math.ceil(drain_seconds),
-            ssl_certfile=certificate.chain if certificate else None,
-            ssl_keyfile=certificate.key if certificate else None,
+            ssl_context_factory=self._front if certificate else None,
         )
         super().__init__(config)
         self._shared = Shared(self.limits)
         self.server_state = self._shared
         self.ready = asyncio.Event()
         self.servers = []
+
+    def renew_certificate(self) -> None:
+        """Show new connections what the files hold now. OSError: they cannot be used, and nothing has changed."""
+        self._newest = self._context()
+
+    def _context(self) -> ssl.SSLContext:
+        assert self._certificate is not None  # noqa: S101 - asked for by a server with one only
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._certificate.chain, self._certificate.key)
+        return context
+
+    def _front(self, _config: uvicorn.Config, _default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        """What connections begin with, only to be given the newest: a context that is loaded anew keeps the old key.
+
+        It does so when the new one is of another kind, and a client may then be shown either.
+        """
+        front = self._newest = self._context()
+        front.sni_callback = self._show_newest
+        return front
+
+    def _show_newest(self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _: ssl.SSLContext) -> None:
+        """OpenSSL asks for every connection, also where the client names no host."""
+        connection.context = self._newest
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -28,7 +28,8 @@ SETTLED_SECONDS: Final = 10.0  # who lives so long is started again at once
 KILLED_BY_USER: Final = 128 + signal.SIGINT
 REASON_SIZE_MAX: Final = 2000
 
-# What a worker does: serve until SIGTERM, and call the function it is given when it is ready. It has to be picklable.
+# What a worker does: serve until SIGTERM, and call the function it is given when it is ready, from when on it may get
+# SIGHUP as well. It has to be picklable.
 Work = Callable[[Callable[[], None]], None]
 
 log = logging.getLogger(__name__)
@@ -37,8 +38,9 @@ log = logging.getLogger(__name__)
 def supervise(work: Work, *, count: int, stop_seconds: float, ready: Callable[[], None]) -> int:
     """Keep `count` processes at `work` until SIGTERM or SIGINT; the exit status.
 
-    They get SIGTERM then, and SIGKILL when they have not ended after `stop_seconds`, or at a second SIGINT. `ready` is
-    called once, when all of them are. 0: all ended as they should. 1: some did not, or none could be started.
+    They get SIGTERM then, and SIGKILL when they have not ended after `stop_seconds`, or at a second SIGINT; SIGHUP is
+    passed on. `ready` is called once, when all of them are. 0: all ended as they should. 1: some did not, or none could
+    be started.
     """
     return asyncio.run(_Supervisor(work, stop_seconds=stop_seconds).run(count, ready))
 
@@ -106,13 +108,14 @@ class _Supervisor:
         self._stopping = asyncio.Event()
         self._failed_starts = 0
         self._status = 0
+        self._hangups = 0
 
     async def run(self, count: int, ready: Callable[[], None]) -> int:
         """Start the first alone, which finds out whether it can be done and makes ready what all share."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
-        loop.add_signal_handler(signal.SIGHUP, log.warning, "SIGHUP has no meaning yet; nothing is done")
+        loop.add_signal_handler(signal.SIGHUP, self._pass_on_hangup)
         try:
             async with asyncio.TaskGroup() as places:
                 for _ in range(count):
@@ -134,7 +137,7 @@ class _Supervisor:
         """Keep one place filled."""
         wait_seconds = WAIT_SECONDS_MIN
         while not self._stopping.is_set():
-            began = time.monotonic()
+            began, hangups = time.monotonic(), self._hangups
             worker, end = await _Worker.start(self._job)
             self._workers.add(worker)
             if self._stopping.is_set():
@@ -142,6 +145,8 @@ class _Supervisor:
             if was_ready := await worker.ready:
                 self._failed_starts = 0
                 is_ready.set()
+                if hangups != self._hangups:  # what it read when it began may be old
+                    worker.send(signal.SIGHUP)
             status = await end
             self._workers.discard(worker)
             if self._stopping.is_set():
@@ -185,6 +190,13 @@ class _Supervisor:
         for worker in self._workers:
             worker.send(signal.SIGTERM)
         asyncio.get_running_loop().call_later(self._job.stop_seconds, self._kill)
+
+    def _pass_on_hangup(self) -> None:
+        """Let every worker read again what may have changed; who is not ready yet would die of the signal."""
+        self._hangups += 1
+        for worker in self._workers:
+            if worker.ready.done() and worker.ready.result():
+                worker.send(signal.SIGHUP)
 
     def _interrupt(self) -> None:
         """Ctrl-C: stop; once more: at once."""
