@@ -1,9 +1,9 @@
 """HTTP/1.1: uvicorn, with a body that can be poured past it, and with bounds on everything that a client can stretch.
 
-The protocol class adds `uploadstream.pour` to a request's extensions. A body of known length is then received straight
-into the intake; of a chunked one uvicorn's parser keeps the framing, and its pieces go to the intake. Whoever does not
-pour reads the body by `receive`, as ever. Before somebody asks
-for a body, no more of it is read than came with its head.
+The protocol class adds `uploadstream.pour` to a request's extensions. A body of known length is then received
+straight into the intake; of a chunked one uvicorn's parser keeps the framing, and its pieces go to the intake.
+Whoever does not pour reads the body by `receive`, as ever. Before somebody asks for a body, no more of it is read
+than came with its head.
 
 Invariant: the bytes behind a body are never taken for part of it, nor its bytes for the next request. A connection
 whose input is not read to the end of the body is closed after the response, and the response says so.
@@ -25,6 +25,7 @@ from uvicorn.server import ServerState
 from uploadstream.http import trailers
 from uploadstream.http.fields import is_host
 from uploadstream.http.pour import EXTENSION, ClientGone, Intake, parted
+from uploadstream.http.targets import origin_form
 from uploadstream.servers.answers import Answer, extensions
 from uploadstream.servers.pump import Body, Line, Pump
 
@@ -303,9 +304,12 @@ class HttpProtocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         if version not in {"1.0", "1.1"}:
             raise Unparsable(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
-        if not is_host([value for name, value in self.headers if name == b"host"], version=version):
+        hosts = [value for name, value in self.headers if name == b"host"]
+        target = origin_form(self.url, hosts[0] if hosts else None)
+        if target is None or not is_host(hosts, version=version):
             raise Unparsable(HTTPStatus.BAD_REQUEST)
-        self._length = self._read_length()
+        self.url = target
+        self._length = self._read_length(version)
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110, section 10.1.1
         super().on_headers_complete()
@@ -317,10 +321,12 @@ class HttpProtocol(HttpToolsProtocol):
         self._keep_alive = self.cycle.keep_alive and not self._shared.draining
         self.cycle.keep_alive = False
 
-    def _read_length(self) -> int | None:
+    def _read_length(self, version: str) -> int | None:
         """How long the body is, None for chunks; the parser has refused lengths that contradict each other."""
         codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
         if codings:
+            if version == "1.0":
+                raise Unparsable(HTTPStatus.BAD_REQUEST)  # it has none, and somebody before us may have known that
             if codings != [b"chunked"]:
                 raise Unparsable(HTTPStatus.NOT_IMPLEMENTED)  # RFC 9112, section 6.1
             return None

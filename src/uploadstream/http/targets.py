@@ -1,0 +1,22 @@
+"""What a request is for, as its first line says it (RFC 9112, section 3.2)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_ABSOLUTE: Final = re.compile(rb"https?://([^/?#@]+)(/[^?#]*)?(\?[^#]*)?", re.IGNORECASE)
+
+
+def origin_form(target: bytes, host: bytes | None) -> bytes | None:
+    """The path and query of a target; None for one that this server is not asked about, or not clearly.
+
+    An absolute target goes before Host (section 3.2.2). One that names another host was meant for somebody else, or
+    would be understood otherwise by whoever looks at Host.
+    """
+    if target.startswith(b"/"):
+        return None if b"#" in target else target
+    found = _ABSOLUTE.fullmatch(target)
+    if found is None or (host is not None and found[1].lower() != host.lower()):
+        return None
+    return (found[2] or b"/") + (found[3] or b"")
