@@ -470,6 +470,20 @@ async def test_what_was_said_to_be_the_last_response_is_the_last_even_if_the_bod
             assert await client.rest() == b""
 
 
+async def test_who_is_refused_right_after_connecting_has_its_time_to_read_why() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, 413, b"too large")
+
+    async with serving(app, limits=HttpLimits(linger_seconds=30, look_seconds=0.1)) as running:
+        client = await running.connect()
+        await client.send(b"PATCH / HTTP/1.1\r\nHost: here\r\nContent-Length: 100000000\r\n\r\n")
+        for _ in range(10):  # looked at several times meanwhile
+            await client.send(bytes(1000))
+            await asyncio.sleep(0.05)
+
+        assert (await client.answer()).body == b"too large"
+
+
 async def test_a_client_that_never_stops_sending_is_cut_off() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await respond(send, 413)

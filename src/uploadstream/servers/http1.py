@@ -1,9 +1,8 @@
 """HTTP/1.1: uvicorn, with a body that can be poured past it, and with bounds on everything that a client can stretch.
 
-The protocol class adds `uploadstream.pour` to a request's extensions. A body of known length is then received
-straight into the intake; of a chunked one uvicorn's parser keeps the framing, and its pieces go to the intake.
-Whoever does not pour reads the body by `receive`, as ever. Before somebody asks for a body, no more of it is read
-than came with its head.
+The protocol class adds `uploadstream.pour` to a request's extensions. A body of known length is then received straight
+into the intake; of a chunked one uvicorn's parser keeps the framing, and its pieces go to the intake. Who does not pour
+reads the body by `receive`, as ever. Before somebody asks for a body, no more of it is read than came with its head.
 
 Invariant: the bytes behind a body are never taken for part of it, nor its bytes for the next request. A connection
 whose input is not read to the end of the body is closed after the response, and the response says so.

@@ -217,7 +217,7 @@ class Line(asyncio.Transport):
         self._closing = False
         self._lingers = False
         self._sending: FileSending | None = None
-        self._progress = (0, 0)  # in memory, and of a file: how far it is
+        self._progress = (-1, 0)  # unsent in memory, and sent of a file, when last looked at; at first: never
         self._still_since = 0.0
         self._transport = transport
         self._pump = pump
