@@ -274,13 +274,11 @@ async def test_a_picture_is_shown_to_who_asks_and_saved_else(client: httpx.Async
     assert shown.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
 
 
-async def test_a_pdf_is_shown_without_the_sandbox_that_keeps_viewers_away(
-    client: httpx.AsyncClient, world: World
-) -> None:
+async def test_a_pdf_is_shown_in_a_sandbox_too(client: httpx.AsyncClient, world: World) -> None:
     answer = await client.get(path_of(await stored(world, b"%PDF-1.7\n%\xe2\xe3\n")), params={"inline": "1"})
 
     assert answer.headers["Content-Disposition"].startswith("inline")
-    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; object-src 'self'")
+    assert answer.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
 
 
 # Uploads that are still arriving

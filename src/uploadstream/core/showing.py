@@ -13,12 +13,10 @@ from uploadstream.core.files import File
 from uploadstream.core.signatures import TEXT, UNKNOWN
 from uploadstream.core.type_names import canonical, essence
 
-PDF: Final = "application/pdf"
-
 # Pictures without scripts (SVG has them), sound and film, plain text. PDF: its scripts run in the viewer alone.
 _SHOWN: Final = re.compile(
     r"image/(?:png|apng|vnd\.mozilla\.apng|jpeg|gif|webp|avif|bmp|vnd\.microsoft\.icon|heic|heif|tiff|jxl)"
-    rf"|audio/.+|video/.+|{re.escape(TEXT)}|{re.escape(PDF)}"
+    rf"|audio/.+|video/.+|{re.escape(TEXT)}|application/pdf"
 )
 # WHATWG MIME Sniffing, section 4.6: the names under which a browser runs a script, whatever page asks for it.
 _SCRIPT: Final = re.compile(

@@ -10,18 +10,16 @@ from typing import Final
 from uploadstream.core.errors import RangeNotSatisfiable
 from uploadstream.core.files import File
 from uploadstream.core.session import Session
-from uploadstream.core.showing import PDF, may_be_shown, served_type
+from uploadstream.core.showing import may_be_shown, served_type
 from uploadstream.core.signatures import UNKNOWN
-from uploadstream.core.type_names import essence
 from uploadstream.http.conditions import Validators, is_range_meant, judge
 from uploadstream.http.fields import COUNT_MAX, disposition, http_date, repr_digest
 from uploadstream.http.ranges import Span, Spec, part_heads, read_spans, read_specs, write_range
 
 # What a file may do that a browser opens: nothing, in an origin of its own; shown, it may also be seen and heard.
+# Chromium's viewer shows a PDF in it as well.
 _SANDBOX: Final = "sandbox; default-src 'none'"
 _SHOWN: Final = f"{_SANDBOX}; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
-# A browser's own viewer does not come up in a sandbox; scripts and other addresses stay shut out.
-_SHOWN_PDF: Final = "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'"
 
 Fields = Mapping[str, str]
 
@@ -126,13 +124,12 @@ def _fields_of(file: File, *, inline: bool) -> dict[str, str]:
 
 def _safety(filename: str, content_type: str, *, inline: bool) -> dict[str, str]:
     """A file under its name and type, with nothing of it at work in our origin."""
-    shown = _SHOWN_PDF if essence(content_type) == PDF else _SHOWN
     return {
         "Accept-Ranges": "bytes",
         "Content-Type": content_type,
         "Content-Disposition": disposition(filename, inline=inline),
         "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": shown if inline else _SANDBOX,
+        "Content-Security-Policy": _SHOWN if inline else _SANDBOX,
         # Nothing is shown to one page and not to another: there are no cookies, who knows the address may read.
         "Cross-Origin-Resource-Policy": "cross-origin",
     }
