@@ -184,6 +184,10 @@ class Catalog(Protocol):
         """Remember the length of an open upload."""
         ...
 
+    async def describe_upload(self, upload_id: str, *, filename: str, chunk_size: int | None) -> None:
+        """Remember the name and the chunk size of an open upload."""
+        ...
+
     async def end_upload(self, session: Session, audit: Audit) -> None:
         """Remember that an upload has ended without a file (`session.end`); the row stays, to answer Gone."""
         ...
@@ -263,6 +267,27 @@ class Catalog(Protocol):
 
     async def check(self) -> None:
         """Raise CatalogUnavailable unless it answers."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A file that another server has begun to send; `size` None: it does not say how long it is."""
+
+    filename: str
+    content_type: str
+    size: int | None
+    pieces: AsyncIterator[bytes]
+
+
+class Web(Protocol):
+    """Files on other servers, whose addresses clients name."""
+
+    def get(self, url: str, *, size_max: int) -> AbstractAsyncContextManager[Remote]:
+        """Ask for the file at `url`, of at most `size_max` bytes, and nowhere that the public could not go itself.
+
+        BadField, TooLarge and RemoteFailed come from entering the context or from the pieces.
+        """
         ...
 
 

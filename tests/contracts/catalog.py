@@ -200,12 +200,33 @@ class CatalogContract:
 
         assert await catalog.upload(session.id) == replace(session, declared=Declared("ada", "film.mp4", length=1234))
 
+    async def test_an_upload_is_described_later(self, catalog: Catalog) -> None:
+        declared = Declared("ada", "unnamed", length=1000)
+        session = await created(catalog, replace(a_session(), declared=declared))
+        other = await created(catalog, a_session())
+
+        await catalog.describe_upload(session.id, filename="Zürich.mp4", chunk_size=2**40)
+
+        described = replace(declared, filename="Zürich.mp4", chunk_size=2**40)
+        assert await catalog.upload(session.id) == replace(session, declared=described)
+        assert await catalog.upload(other.id) == other
+
+    async def test_an_upload_is_described_with_what_can_be_stored_only(self, catalog: Catalog) -> None:
+        session = await created(catalog, a_session())
+
+        with pytest.raises(BadField):
+            await catalog.describe_upload(session.id, filename="a\0b", chunk_size=None)
+
+        assert await catalog.upload(session.id) == session
+
     async def test_nothing_is_declared_of_an_upload_that_is_not_open(self, catalog: Catalog) -> None:
         session = await created(catalog, a_session())
         await catalog.end_upload(ended(session), of(session, Action.ABORT))
 
         await catalog.declare_length(session.id, 1234)
         await catalog.declare_length(an_id(), 1234)
+        await catalog.describe_upload(session.id, filename="other.mp4", chunk_size=1)
+        await catalog.describe_upload(an_id(), filename="other.mp4", chunk_size=1)
 
         assert await catalog.upload(session.id) == ended(session)
 

@@ -21,6 +21,7 @@ from uploadstream.core.errors import (
 )
 from uploadstream.core.session import (
     TRANSITIONS,
+    UNNAMED,
     Aborted,
     Appended,
     Declared,
@@ -340,3 +341,75 @@ def test_t32_what_is_finished_and_partial_can_be_joined(session: Session, proble
     refusal = refusal_of(session.check_joinable)
 
     assert (str(refusal) if refusal else None) == problem
+
+
+# Senders of whole chunks
+
+
+def chunk_starts(now: Session, size: int) -> set[int]:
+    """Where a sender that goes on at `chunk_start` begins its chunks."""
+    assert now.length is not None
+    return {start for start in range(0, now.length + 1, size) if start >= now.chunk_start}
+
+
+@pytest.mark.parametrize("size", range(1, SIZE_MAX + 1))
+def test_f7_a_sender_of_whole_chunks_leaves_nothing_out(size: int) -> None:
+    for now in SESSIONS:
+        if now.state is State.OPEN and now.length is not None:
+            known = replace(now, declared=replace(now.declared, chunk_size=size))
+
+            for at in (now, known):
+                sent = {byte for start in chunk_starts(at, size) for byte in range(start, start + size)}
+                assert set(range(now.offset, now.length)) <= sent
+            assert known.chunk_start % size == 0
+            assert known.offset - known.chunk_start < size
+
+
+def test_f7_of_a_complete_upload_nothing_is_sent_again() -> None:
+    assert replace(session(3, offset=3), state=State.COMPLETE).chunk_start == 3
+
+
+@pytest.mark.parametrize("length", [*range(SIZE_MAX + 1), None])
+@pytest.mark.parametrize("size", range(1, SIZE_MAX + 2))
+def test_f7_any_chunk_but_the_last_shows_the_size_of_all(size: int, length: int | None) -> None:
+    end = SIZE_MAX if length is None else length
+    for at in range(0, end + 1, size):
+        described = session(length).described(at=at, count=min(size, end - at))
+
+        learnt = described.declared.chunk_size
+        whole = at + size < end or (length is None and at + size <= end)
+        only = at == 0 and size >= end > 0 and length is not None
+        assert learnt == (size if whole else end if only else None) or (length is None and at + size > end)
+
+
+def test_f7_what_is_known_of_chunks_stays_when_one_shows_nothing() -> None:
+    known = session(4).described(at=0, count=3)
+
+    assert [known.described(at=at, count=count) for at, count in [(3, 1), (1, 2), (0, None), (4, 0)]] == [known] * 4
+    assert known.described(at=2, count=1).declared.chunk_size == 1
+
+
+def test_f7_what_is_known_of_chunks_is_forgotten_when_their_sender_left_some_out() -> None:
+    known = session(4).described(at=0, count=1)
+
+    assert known.described(at=3, count=1, is_early=True).declared.chunk_size is None
+    assert known.described(at=2, count=1, is_early=True) == known
+
+
+def test_an_upload_gets_a_name_once() -> None:
+    unnamed = replace(session(4), declared=Declared("ann", UNNAMED))
+
+    assert unnamed.described() == unnamed
+    assert unnamed.described(filename="b.bin").declared.filename == "b.bin"
+    assert unnamed.described(filename="b.bin").described(filename="c.bin").declared.filename == "b.bin"
+    assert isinstance(refusal_of(unnamed.described, filename="a/b"), BadField)
+
+
+def test_bytes_come_again_or_next_or_too_early() -> None:
+    now = session(4, offset=2)
+
+    assert [now.known(at=at) for at in (0, 1, 2)] == [2, 1, 0]
+    assert isinstance(refusal_of(now.known, at=3), OffsetMismatch)
+    assert [now.has(at=1, count=count) for count in (0, 1, 2, None)] == [True, True, False, False]
+    assert [now.may_wait(at=at) for at in range(6)] == [False, False, False, True, True, False]
+    assert not replace(now, state=State.SEALED).may_wait(at=3)

@@ -9,7 +9,7 @@ from dataclasses import astuple, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from uploadstream.adapters.catalog.rows import check_audit, check_file, check_session, row_id
+from uploadstream.adapters.catalog.rows import check_audit, check_file, check_session, check_storable, row_id
 from uploadstream.core.errors import NotFound
 from uploadstream.core.files import Action, Audit, File
 from uploadstream.core.listings import Found, Place, Wanted
@@ -48,6 +48,14 @@ class MemoryCatalog:
         session = self._open(upload_id)
         if session is not None:
             self._uploads[upload_id] = replace(session, declared=replace(session.declared, length=length))
+
+    async def describe_upload(self, upload_id: str, *, filename: str, chunk_size: int | None) -> None:
+        """Remember the name and the chunk size of an open upload."""
+        check_storable(filename=filename)
+        session = self._open(upload_id)
+        if session is not None:
+            said = replace(session.declared, filename=filename, chunk_size=chunk_size)
+            self._uploads[upload_id] = replace(session, declared=said)
 
     async def end_upload(self, session: Session, audit: Audit) -> None:
         """Remember that an upload has ended without a file; nothing if it is not open any more."""

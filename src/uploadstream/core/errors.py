@@ -12,6 +12,7 @@
     │       ├── TypeMismatch     the content is not what was declared
     │       └── TypeNotAllowed   the content is of a kind that is not taken here
     ├── OffsetMismatch           bytes for another place than the next
+    ├── BytesDiffer              what was sent again is not what was sent before
     ├── UploadClosed             the upload takes no bytes any more
     │   └── UploadJoined         it never took any: it was made of others
     ├── ChecksumMismatch         bytes changed on their way
@@ -21,6 +22,7 @@
     ├── Busy                     another request writes, and cannot be taken over
     │   └── TakenOver            a newer request writes now; this one has ended
     ├── BodyTimeout              the body brought no byte for too long
+    ├── RemoteFailed             another server did not give what it was asked for
     └── Unavailable              the fault is ours; a retry may succeed
         ├── StorageUnavailable
         │   └── StorageFull
@@ -189,6 +191,18 @@ class OffsetMismatch(Refusal):
 
 
 @dataclass(eq=False)
+class BytesDiffer(Refusal):
+    """The bytes from `start` up to `stop` came again, and are not the stored ones."""
+
+    start: int
+    stop: int
+    reason: ClassVar[str] = "BYTES_DIFFER"
+
+    def __str__(self) -> str:
+        return f"Bytes {self.start} to {self.stop} are not those that came before; is it the same file?"
+
+
+@dataclass(eq=False)
 class UploadClosed(Refusal):
     """The upload is `state` and takes nothing more."""
 
@@ -290,6 +304,18 @@ class BodyTimeout(Refusal):
 
     def __str__(self) -> str:
         return f"No byte came for {self.seconds:g} s; continue from the last byte received"
+
+
+@dataclass(eq=False)
+class RemoteFailed(Refusal):
+    """The server at `host`, which was asked on a client's behalf, has failed it: `problem`."""
+
+    host: str
+    problem: str
+    reason: ClassVar[str] = "REMOTE_FAILED"
+
+    def __str__(self) -> str:
+        return f"{said(self.host)} {said(self.problem)}"
 
 
 @dataclass(eq=False)

@@ -28,6 +28,9 @@ from uploadstream.core.errors import (
 from uploadstream.core.media import check_content_type, check_filename
 from uploadstream.core.sizes import MIB
 
+# Of an upload whose name is told later, or never.
+UNNAMED: Final = "unnamed"
+
 
 class State(enum.StrEnum):
     """Where an upload stands."""
@@ -109,6 +112,7 @@ class Declared:
     `is_told`: the sender is going to say when the upload is complete; that its length is reached does not say so.
     `is_partial`: its bytes are to be joined with those of others; alone they never become a file. `joins`: which
     uploads it was joined from, kept word for word.
+    `chunk_size`: it sends chunks of so many bytes, each again from its start if it was cut; None: not known.
     """
 
     user_id: str
@@ -119,6 +123,7 @@ class Declared:
     is_told: bool = False
     is_partial: bool = False
     joins: str = ""
+    chunk_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +164,46 @@ class Session:
     def is_completed_by(self, *, complete: bool | None) -> bool:
         """Whether a request that ends here completes the upload. `complete`: what it says of that, None: nothing."""
         return not self.declared.is_partial and (self.is_full if complete is None else complete)
+
+    @property
+    def chunk_start(self) -> int:
+        """Where a sender of whole chunks goes on: the first that is not here to its end; 0 if their size is not known.
+
+        Such a sender takes every chunk that starts below this for sent. From 0 on it sends all of them once more.
+        """
+        if self.state is State.COMPLETE:
+            return self.offset
+        size = self.declared.chunk_size
+        return self.offset - self.offset % size if size else 0
+
+    def has(self, *, at: int, count: int | None) -> bool:
+        """Whether `count` bytes that belong at `at` are all here; of an unknown count that is not known."""
+        return count is not None and at + count <= self.offset
+
+    def known(self, *, at: int) -> int:
+        """How many of the bytes that are sent from `at` on are here already. OffsetMismatch if some before are not."""
+        if at > self.offset:
+            raise OffsetMismatch(expected=self.offset, given=at)
+        return self.offset - at
+
+    def may_wait(self, *, at: int) -> bool:
+        """Whether bytes for `at` come before their turn: those between here and there are still to come."""
+        return self.state is State.OPEN and self.offset < at <= self.offset + self.room
+
+    def described(
+        self, *, filename: str = "", at: int = 0, count: int | None = None, is_early: bool = False
+    ) -> Session:
+        """The upload with what is told of it only now: a name, if it has none yet, and the size of its chunks.
+
+        `at`, `count`: where one of them belongs, and its size. `is_early`: its turn never came, so that its sender
+        takes bytes for sent that are not here, perhaps because it was told the start of a chunk of another size.
+        """
+        declared = self.declared
+        if filename and declared.filename == UNNAMED:
+            declared = replace(declared, filename=check_filename(filename))
+        shown = _chunk_size_of(at=at, count=count or 0, length=self.length)
+        chunk_size = shown or (None if is_early else declared.chunk_size)
+        return replace(self, declared=replace(declared, chunk_size=chunk_size))
 
     def expires_at(self, ttl: timedelta) -> datetime:
         """When the upload ends if nobody comes back to it."""
@@ -278,3 +323,10 @@ def diagram() -> str:
     """The table above as Mermaid, for ARCHITECTURE.md."""
     edges = [f"    {a.value} --> {b.value}: {event.__name__}" for (a, event), b in TRANSITIONS.items()]
     return "\n".join(["stateDiagram-v2", f"    [*] --> {State.OPEN.value}", *edges])
+
+
+def _chunk_size_of(*, at: int, count: int, length: int | None) -> int:
+    """The size of a sender's chunks, as far as one of them shows it (else 0): the last one may be shorter."""
+    if length is not None and at + count >= length:
+        return 0 if at else length
+    return count if count and at % count == 0 else 0

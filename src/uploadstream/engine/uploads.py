@@ -45,6 +45,7 @@ from uploadstream.engine.files import Files
 from uploadstream.engine.intake import Received
 from uploadstream.engine.joining import joined
 from uploadstream.engine.receiving import Receiver
+from uploadstream.engine.repeats import behind_known
 from uploadstream.engine.sums import sum_of
 from uploadstream.engine.watch import Incoming, Pour, Pouring
 from uploadstream.ports import Ports
@@ -129,9 +130,14 @@ class Uploads:
         raises.
         """
         pouring = Pouring()
+        if incoming.may_repeat and (known := await self._has_all(upload_id, caller, incoming)):
+            await self._receiver.receive_nothing(known.session, pouring, self._new_of(known.session, incoming).pour)
+            return known
         async with self._held(upload_id, caller, pouring):
             found = await self.status(upload_id, caller)
             session = found.session
+            if incoming.may_repeat:
+                incoming = self._new_of(session, incoming)
             if found.file is not None:
                 _check_again(session, incoming)
             else:
@@ -153,6 +159,36 @@ class Uploads:
             if incoming.count is None:
                 await self._receiver.receive_nothing(found.session, pouring, incoming.pour)
             return found
+
+    async def describe(
+        self, upload_id: str, caller: Caller, incoming: Incoming, *, filename: str = "", is_early: bool = False
+    ) -> Uploaded:
+        """Remember what is told of an open upload only now: as of Session.described."""
+        found = await self.status(upload_id, caller)
+        if found.file is not None:
+            return found
+        after = found.session.described(filename=filename, at=incoming.at or 0, count=incoming.count, is_early=is_early)
+        if after != found.session:
+            said = after.declared
+            await self._catalog.describe_upload(upload_id, filename=said.filename, chunk_size=said.chunk_size)
+        return Uploaded(after)
+
+    async def _has_all(self, upload_id: str, caller: Caller, incoming: Incoming) -> Uploaded | None:
+        """The upload, if it needs nothing of what comes: whoever writes it now is not to be disturbed."""
+        found = await self.status(upload_id, caller)
+        found.session.check_agrees(length=incoming.length)
+        has_all = not found.session.declared.joins and found.session.has(at=incoming.at or 0, count=incoming.count)
+        return found if has_all and (found.file is not None or not found.session.is_full) else None
+
+    def _new_of(self, session: Session, incoming: Incoming) -> Incoming:
+        """What comes, without the bytes that are stored already. OffsetMismatch if some before them are missing."""
+        at = session.offset if incoming.at is None else incoming.at
+        known = session.known(at=at)
+        if not known or session.declared.joins:  # the bytes of what was joined are not under its own key
+            return incoming
+        count = max(0, incoming.count - known) if incoming.count is not None else None
+        pour = behind_known(incoming.pour, self._blobs, session.id, start=at, stop=session.offset)
+        return replace(incoming, pour=pour, at=session.offset, count=count)
 
     async def _receive(self, session: Session, caller: Caller, pouring: Pouring, incoming: Incoming) -> Uploaded:
         received = await self._receiver.receive(session, await self._receiver.sums(session), pouring, incoming)

@@ -31,6 +31,7 @@ class Incoming:
     `digest`: their checksum. Nothing of them is seen until it was found right.
     `whole_digest`: that of the whole upload, or what finds it in what was declared at its beginning. It is looked at if
     these bytes complete the upload, which ends if it is wrong.
+    `may_repeat`: bytes that are stored already may come again; they are compared, and not stored.
     """
 
     pour: Pour
@@ -40,6 +41,7 @@ class Incoming:
     complete: bool | None = None
     digest: Given | None = None
     whole_digest: Digest | Callable[[Declared], Digest | None] | None = None
+    may_repeat: bool = False
 
     def digest_of_all(self, declared: Declared) -> Digest | None:
         """The checksum that all bytes of the upload must have, if one was given."""

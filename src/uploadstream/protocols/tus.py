@@ -29,7 +29,7 @@ from uploadstream.core.errors import (
     Unavailable,
     UploadJoined,
 )
-from uploadstream.core.session import Declared, Session, State
+from uploadstream.core.session import UNNAMED, Declared, Session, State
 from uploadstream.engine.checking import Given
 from uploadstream.engine.intake import Intake
 from uploadstream.engine.uploads import Uploaded, Uploads
@@ -44,7 +44,6 @@ EXTENSIONS: Final = "creation,creation-with-upload,creation-defer-length,termina
 CHECKSUM: Final = "Upload-Checksum"
 CONCAT: Final = "Upload-Concat"
 CHUNK_TYPE: Final = "application/offset+octet-stream"
-UNNAMED: Final = "unnamed"
 METADATA_LENGTH_MAX: Final = 8 * 1024
 
 TUS_STATUS: Final[Mapping[type[Refusal], int]] = {

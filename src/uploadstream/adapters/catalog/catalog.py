@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from uploadstream.adapters.catalog import queries, searches, writes
 from uploadstream.adapters.catalog.commits import Commits, Write
 from uploadstream.adapters.catalog.desk import Desk
-from uploadstream.adapters.catalog.rows import check_audit, check_file, check_session, is_id
+from uploadstream.adapters.catalog.rows import check_audit, check_file, check_session, check_storable, is_id
 from uploadstream.adapters.catalog.sqlite import begin_writing, connect_for_writing, migrate, open_engine
 from uploadstream.core.files import Audit, File
 from uploadstream.core.listings import Found, Place, Wanted
@@ -82,6 +82,11 @@ class SqliteCatalog:
     async def declare_length(self, upload_id: str, length: int) -> None:
         """Remember the length of an open upload."""
         await self._write(writes.declare_lengths, (upload_id, length))
+
+    async def describe_upload(self, upload_id: str, *, filename: str, chunk_size: int | None) -> None:
+        """Remember the name and the chunk size of an open upload."""
+        check_storable(filename=filename)
+        await self._write(writes.describe_uploads, (upload_id, filename, chunk_size))
 
     async def end_upload(self, session: Session, audit: Audit) -> None:
         """Remember that an upload has ended without a file; nothing if it is not open any more."""

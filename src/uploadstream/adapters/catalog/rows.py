@@ -106,6 +106,7 @@ def session_values(session: Session) -> Values:
         "touched_at": session.touched_at,
         "is_told": declared.is_told,
         "is_partial": declared.is_partial,
+        "chunk_size": declared.chunk_size,
     }
 
 
@@ -114,7 +115,14 @@ def session_of(row: Any) -> Session:
     return Session(
         id=row.id,
         declared=Declared(
-            row.user_id, row.filename, row.content_type, row.length, row.metadata, row.is_told, row.is_partial
+            row.user_id,
+            row.filename,
+            row.content_type,
+            row.length,
+            row.metadata,
+            row.is_told,
+            row.is_partial,
+            chunk_size=row.chunk_size,
         ),
         size_max=row.size_max,
         protocol=row.protocol,

@@ -54,6 +54,7 @@ UPLOADS: Final = Table(
     Column("ended_at", Instant),
     Column("is_told", Boolean, nullable=False, server_default=false()),
     Column("is_partial", Boolean, nullable=False, server_default=false()),
+    Column("chunk_size", BigInteger),
 )
 
 # The columns are named after the fields of core.files.File; `name_key` is what core.listings makes of the name.

@@ -53,6 +53,11 @@ _ADD_PARTS: Final = insert(PARTS)
 _ADD_PROPERTY: Final = insert(PROPERTIES)
 _DROP_UPLOADS: Final = delete(UPLOADS).where(UPLOADS.c.id == _ID)
 _DECLARE: Final = update(UPLOADS).where(UPLOADS.c.id == _ID, OPEN).values(length=bindparam("new_length"))
+_DESCRIBE: Final = (
+    update(UPLOADS)
+    .where(UPLOADS.c.id == _ID, OPEN)
+    .values(filename=bindparam("new_filename"), chunk_size=bindparam("new_chunk_size"))
+)
 _END: Final = (
     update(UPLOADS).where(UPLOADS.c.id == _ID, OPEN).values(ended_how=bindparam("how"), ended_at=bindparam("at"))
 )
@@ -84,6 +89,13 @@ def create_uploads(connection: Connection, given: Sequence[tuple[Session, Audit]
 def declare_lengths(connection: Connection, given: Sequence[tuple[str, int]]) -> Sequence[None]:
     """Set the lengths of open uploads."""
     connection.execute(_DECLARE, [{"row_id": upload_id, "new_length": length} for upload_id, length in given])
+    return [None] * len(given)
+
+
+def describe_uploads(connection: Connection, given: Sequence[tuple[str, str, int | None]]) -> Sequence[None]:
+    """Set the names and chunk sizes of open uploads."""
+    values = [{"row_id": one, "new_filename": name, "new_chunk_size": size} for one, name, size in given]
+    connection.execute(_DESCRIBE, values)
     return [None] * len(given)
 
 
@@ -151,6 +163,7 @@ def set_store_id(connection: Connection, given: Sequence[str]) -> Sequence[str]:
 IN_ORDER: Final[Sequence[Act]] = (
     create_uploads,
     declare_lengths,
+    describe_uploads,
     publish,
     end_uploads,
     set_deleted,

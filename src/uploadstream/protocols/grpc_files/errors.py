@@ -33,6 +33,7 @@ STATUS: Final[Mapping[type[errors.Refusal], grpc.StatusCode]] = {
     errors.TypeMismatch: grpc.StatusCode.INVALID_ARGUMENT,
     errors.TypeNotAllowed: grpc.StatusCode.INVALID_ARGUMENT,
     errors.OffsetMismatch: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.BytesDiffer: grpc.StatusCode.FAILED_PRECONDITION,
     errors.UploadClosed: grpc.StatusCode.FAILED_PRECONDITION,
     errors.UploadJoined: grpc.StatusCode.FAILED_PRECONDITION,
     errors.ChecksumMismatch: grpc.StatusCode.DATA_LOSS,
@@ -42,6 +43,7 @@ STATUS: Final[Mapping[type[errors.Refusal], grpc.StatusCode]] = {
     errors.Busy: grpc.StatusCode.ABORTED,
     errors.TakenOver: grpc.StatusCode.ABORTED,
     errors.BodyTimeout: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.RemoteFailed: grpc.StatusCode.UNAVAILABLE,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.StorageUnavailable: grpc.StatusCode.UNAVAILABLE,
     # google.rpc.Code, RESOURCE_EXHAUSTED: "perhaps the entire file system is out of space"
