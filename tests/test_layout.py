@@ -37,6 +37,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "platformdirs": ("client.*",),
     "pydantic": ("settings", "protocols.rest.*"),
     "pydantic_settings": ("settings",),
+    "python_multipart": ("protocols.filepond.forms",),
     "rich": ("cli.*",),
     "sqlalchemy": ("adapters.catalog.*",),
     "starlette": ("app", "http.*", "protocols.*", "web.*"),

@@ -25,6 +25,7 @@ from uploadstream.adapters.leases_disk import DiskLeases
 from uploadstream.adapters.system import SystemClock
 from uploadstream.core.errors import Draining
 from uploadstream.engine.buffers import Buffers
+from uploadstream.engine.chunks import Chunks
 from uploadstream.engine.downloads import Downloads
 from uploadstream.engine.events import Events
 from uploadstream.engine.files import Files
@@ -41,6 +42,7 @@ from uploadstream.observability.logs import configure
 from uploadstream.ports import Ports
 from uploadstream.protocols.content.endpoint import Content
 from uploadstream.protocols.content.openapi import OPENAPI
+from uploadstream.protocols.filepond.endpoint import FilePond
 from uploadstream.protocols.grpc_files.errors import status_of as grpc_status_of
 from uploadstream.protocols.grpc_files.grpcio import GrpcioFileService
 from uploadstream.protocols.grpc_files.service import FileService
@@ -135,6 +137,7 @@ def http_app(
         *Health(checks, is_draining).routes(),
         *only(Choice.TUS, Tus(running.uploads, beside=ietf.discovery()).routes()),
         *only(Choice.IETF, ietf.routes()),
+        *FilePond(running.uploads, Chunks(running.uploads), running.downloads).routes(),
         *Content(running.downloads).routes(),
         *Page().routes(),
         Mount("/", rest.app(title="UploadStream", version=version("uploadstream"), beside=OPENAPI)),

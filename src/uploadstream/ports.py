@@ -286,7 +286,7 @@ class Web(Protocol):
     def get(self, url: str, *, size_max: int) -> AbstractAsyncContextManager[Remote]:
         """Ask for the file at `url`, of at most `size_max` bytes, and nowhere that the public could not go itself.
 
-        BadField, TooLarge and RemoteFailed come from entering the context or from the pieces.
+        BadField (also when the server fails us) and TooLarge come from entering the context or from the pieces.
         """
         ...
 

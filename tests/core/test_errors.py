@@ -29,7 +29,6 @@ from uploadstream.core.errors import (
     OffsetMismatch,
     RangeNotSatisfiable,
     Refusal,
-    RemoteFailed,
     StorageFull,
     StorageUnavailable,
     TakenOver,
@@ -75,7 +74,6 @@ SAID: list[tuple[Refusal, str]] = [
     (ChunkTooLarge(size=4 * MIB + 1, limit=4 * MIB), "Chunk of 4194305 B exceeds limit of 4194304 B"),
     (BadBodyType(field="Content-Type", problem="must be text/plain"), "Content-Type: must be text/plain"),
     (BytesDiffer(start=0, stop=4096), "Bytes 0 to 4096 are not those that came before; is it the same file?"),
-    (RemoteFailed(host="example.org", problem="answered 404"), "example.org answered 404"),
     (UploadClosed(upload_id="5f0c", state="complete"), "Upload 5f0c is complete and takes no more bytes"),
     (
         UploadJoined(upload_id="5f0c", state="complete"),

@@ -38,6 +38,7 @@ async def cut_request(
     async def send(message: Message) -> None:
         sent.append(message)
 
+    path, _, query = path.partition("?")
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -46,7 +47,7 @@ async def cut_request(
         "scheme": "http",
         "path": path,
         "raw_path": path.encode(),
-        "query_string": b"",
+        "query_string": query.encode(),
         "headers": [(name.lower().encode(), value.encode()) for name, value in fields.items()],
         "client": ("192.0.2.1", 1),
         "server": ("service.test", 80),

@@ -22,7 +22,6 @@
     ├── Busy                     another request writes, and cannot be taken over
     │   └── TakenOver            a newer request writes now; this one has ended
     ├── BodyTimeout              the body brought no byte for too long
-    ├── RemoteFailed             another server did not give what it was asked for
     └── Unavailable              the fault is ours; a retry may succeed
         ├── StorageUnavailable
         │   └── StorageFull
@@ -304,18 +303,6 @@ class BodyTimeout(Refusal):
 
     def __str__(self) -> str:
         return f"No byte came for {self.seconds:g} s; continue from the last byte received"
-
-
-@dataclass(eq=False)
-class RemoteFailed(Refusal):
-    """The server at `host`, which was asked on a client's behalf, has failed it: `problem`."""
-
-    host: str
-    problem: str
-    reason: ClassVar[str] = "REMOTE_FAILED"
-
-    def __str__(self) -> str:
-        return f"{said(self.host)} {said(self.problem)}"
 
 
 @dataclass(eq=False)

@@ -25,6 +25,7 @@ SINGLE: Final = {
         *("Authorization", "Content-Length", "Content-Type", "Host", "Range", "X-Api-Key", "X-User-Id"),
         *("Tus-Resumable", "Upload-Defer-Length", "Upload-Length", "Upload-Metadata", "Upload-Offset"),
         *("Upload-Checksum", "Upload-Concat"),
+        "Upload-Name",
         "X-HTTP-Method-Override",
     )
 }

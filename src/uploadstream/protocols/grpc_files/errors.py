@@ -43,7 +43,6 @@ STATUS: Final[Mapping[type[errors.Refusal], grpc.StatusCode]] = {
     errors.Busy: grpc.StatusCode.ABORTED,
     errors.TakenOver: grpc.StatusCode.ABORTED,
     errors.BodyTimeout: grpc.StatusCode.DEADLINE_EXCEEDED,
-    errors.RemoteFailed: grpc.StatusCode.UNAVAILABLE,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.StorageUnavailable: grpc.StatusCode.UNAVAILABLE,
     # google.rpc.Code, RESOURCE_EXHAUSTED: "perhaps the entire file system is out of space"

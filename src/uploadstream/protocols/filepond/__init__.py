@@ -1,0 +1,1 @@
+"""The server side of FilePond's protocol (pqina.nl/filepond)."""
