@@ -16,7 +16,6 @@ from uploadstream.core.errors import (
     BadInput,
     BodyTimeout,
     Busy,
-    BytesDiffer,
     CatalogUnavailable,
     ChecksumMismatch,
     ChunkTooLarge,
@@ -73,7 +72,6 @@ SAID: list[tuple[Refusal, str]] = [
     (TooLarge(size=512 * MIB + 1, limit=512 * MIB), "File size 536870913 B exceeds limit of 536870912 B"),
     (ChunkTooLarge(size=4 * MIB + 1, limit=4 * MIB), "Chunk of 4194305 B exceeds limit of 4194304 B"),
     (BadBodyType(field="Content-Type", problem="must be text/plain"), "Content-Type: must be text/plain"),
-    (BytesDiffer(start=0, stop=4096), "Bytes 0 to 4096 are not those that came before; is it the same file?"),
     (UploadClosed(upload_id="5f0c", state="complete"), "Upload 5f0c is complete and takes no more bytes"),
     (
         UploadJoined(upload_id="5f0c", state="complete"),

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.engine.world import ANN, Engine, body, content, declared, memory_world, received
-from uploadstream.core.errors import BytesDiffer, LengthMismatch, NotFound, OffsetMismatch, UploadClosed
+from uploadstream.core.errors import BadField, LengthMismatch, NotFound, OffsetMismatch, UploadClosed
 from uploadstream.core.session import UNNAMED
 from uploadstream.engine.chunks import Chunks
 from uploadstream.engine.intake import Intake
@@ -91,7 +91,7 @@ async def test_f6_other_bytes_than_before_are_refused_and_nothing_of_them_is_kep
     upload_id, data = await begun(engine, 1000), BYTES[:1000]
     await sent(chunks, upload_id, 0, data[:stored])
 
-    with pytest.raises(BytesDiffer, match="is it the same file"):
+    with pytest.raises(BadField, match="is it the same file"):
         await sent(chunks, upload_id, 0, bytes(upto), counted=counted)
 
     assert (await engine.uploads.status(upload_id, ANN)).session.offset == stored

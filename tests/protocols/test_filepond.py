@@ -455,8 +455,8 @@ async def test_f6_another_file_does_not_go_on_with_an_upload(client: httpx.Async
 
     answer = await patched(client, upload_id, 0, bytes(CHUNK))
 
-    assert answer.status_code == HTTPStatus.CONFLICT
-    assert answer.text == "Bytes 0 to 300 are not those that came before; is it the same file?"
+    assert answer.status_code == HTTPStatus.BAD_REQUEST
+    assert answer.text == "body: bytes 0 to 300 are not those that came before; is it the same file?"
 
 
 async def test_f6_a_gap_is_refused_with_the_place_where_to_go_on(client: httpx.AsyncClient) -> None:

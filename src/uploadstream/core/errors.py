@@ -12,7 +12,6 @@
     │       ├── TypeMismatch     the content is not what was declared
     │       └── TypeNotAllowed   the content is of a kind that is not taken here
     ├── OffsetMismatch           bytes for another place than the next
-    ├── BytesDiffer              what was sent again is not what was sent before
     ├── UploadClosed             the upload takes no bytes any more
     │   └── UploadJoined         it never took any: it was made of others
     ├── ChecksumMismatch         bytes changed on their way
@@ -187,18 +186,6 @@ class OffsetMismatch(Refusal):
 
     def __str__(self) -> str:
         return f"Next byte belongs at {self.expected}, not at {self.given}"
-
-
-@dataclass(eq=False)
-class BytesDiffer(Refusal):
-    """The bytes from `start` up to `stop` came again, and are not the stored ones."""
-
-    start: int
-    stop: int
-    reason: ClassVar[str] = "BYTES_DIFFER"
-
-    def __str__(self) -> str:
-        return f"Bytes {self.start} to {self.stop} are not those that came before; is it the same file?"
 
 
 @dataclass(eq=False)

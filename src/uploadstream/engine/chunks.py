@@ -23,7 +23,7 @@ class Chunks:
         self._patience_seconds = patience_seconds
 
     async def append(self, upload_id: str, caller: Caller, incoming: Incoming, *, filename: str = "") -> Uploaded:
-        """Append a chunk; what of it is stored already is compared. BytesDiffer, and the errors of Uploads.append.
+        """Append a chunk; what of it is stored already is compared. BadField, and the errors of Uploads.append.
 
         `filename` names the upload if it has no name yet. Nothing is read of a chunk that has to wait for its turn, so
         that several may be sent at once: the connections of all but one stand still.

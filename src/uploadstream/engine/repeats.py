@@ -10,7 +10,7 @@ import asyncio
 from typing import Final, cast
 
 from uploadstream.core.digests import crc32c
-from uploadstream.core.errors import BytesDiffer
+from uploadstream.core.errors import BadField
 from uploadstream.core.sizes import KIB, MIB
 from uploadstream.engine.intake import Intake
 from uploadstream.engine.watch import Pour
@@ -20,7 +20,7 @@ SCRATCH_SIZE: Final = 64 * KIB
 
 
 def behind_known(pour: Pour, blobs: BlobStore, key: str, *, start: int, stop: int) -> Pour:
-    """A pouring of a body that begins at `start`, into an intake that begins at `stop`. BytesDiffer."""
+    """A pouring of a body that begins at `start`, into an intake that begins at `stop`. BadField."""
 
     async def pour_new(intake: Intake) -> None:
         known = _Known(intake, blobs, key, start=start, stop=stop)
@@ -63,14 +63,15 @@ class _Known:
         return self._intake.feed(data) if self._passed else self._take(data)
 
     async def check(self) -> None:
-        """Raise BytesDiffer unless all that came again is what came before."""
+        """Raise BadField unless all that came again is what came before."""
         if self._passed:
             return
         crc = 0
         async for piece in self._blobs.read(self._key, start=self._start, stop=self._at, piece_size=MIB):
             crc = crc32c(piece, crc)
         if crc != self._crc:
-            raise BytesDiffer(start=self._start, stop=self._at)
+            problem = f"bytes {self._start} to {self._at} are not those that came before; is it the same file?"
+            raise BadField("body", problem)
         self._passed = True
 
     async def stop(self) -> None:

@@ -33,7 +33,6 @@ STATUS: Final[Mapping[type[errors.Refusal], grpc.StatusCode]] = {
     errors.TypeMismatch: grpc.StatusCode.INVALID_ARGUMENT,
     errors.TypeNotAllowed: grpc.StatusCode.INVALID_ARGUMENT,
     errors.OffsetMismatch: grpc.StatusCode.FAILED_PRECONDITION,
-    errors.BytesDiffer: grpc.StatusCode.FAILED_PRECONDITION,
     errors.UploadClosed: grpc.StatusCode.FAILED_PRECONDITION,
     errors.UploadJoined: grpc.StatusCode.FAILED_PRECONDITION,
     errors.ChecksumMismatch: grpc.StatusCode.DATA_LOSS,
