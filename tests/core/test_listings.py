@@ -62,6 +62,13 @@ def test_any_text_is_a_place_or_a_bad_field(token: str, sort: Sort) -> None:
     assert error is None or (isinstance(error, BadField) and error.field == "page_token")
 
 
+@pytest.mark.parametrize(
+    ("sort", "key"), [(Sort.UPLOADED_AT, NOON), (Sort.FILENAME, "grösse.png"), (Sort.SIZE, 3)], ids=str
+)
+def test_a_file_has_a_place_in_every_order(sort: Sort, key: Key) -> None:
+    assert Wanted(sort=sort).place_of(FILE) == Place(key, FILE.id)
+
+
 def test_no_token_is_the_beginning() -> None:
     assert read_place("", Sort.SIZE) is None
 

@@ -95,13 +95,9 @@ class Wanted:
 
     def place_of(self, file: File) -> Place:
         """Where the file stands in this order."""
-        match self.sort:
-            case Sort.UPLOADED_AT:
-                return Place(file.uploaded_at, file.id)
-            case Sort.FILENAME:
-                return Place(name_key(file.filename), file.id)
-            case Sort.SIZE:
-                return Place(file.size, file.id)
+        if self.sort is Sort.FILENAME:
+            return Place(name_key(file.filename), file.id)
+        return Place(file.size if self.sort is Sort.SIZE else file.uploaded_at, file.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +151,7 @@ def write_place(place: Place) -> str:
             packed = b"t" + _NUMBER.pack((at - _EPOCH) // _MICROSECOND)
         case int() as size:
             packed = b"s" + _NUMBER.pack(size)
-        case str() as name:
+        case name:
             packed = b"n" + name.encode()
     return base64.urlsafe_b64encode(UUID(place.id).bytes + packed).decode()
 

@@ -21,6 +21,7 @@ from uploadstream.engine.files import Files
 from uploadstream.engine.uploads import Uploads
 from uploadstream.http.callers import caller_of
 from uploadstream.http.problems import PROBLEM_JSON, refusal, unnamed_problem
+from uploadstream.protocols.rest.documentation import EVENTS, completed, refusals
 from uploadstream.protocols.rest.events import IDLE_SECONDS, EventStream, read_after, write_events
 from uploadstream.protocols.rest.queries import FilesQuery
 from uploadstream.protocols.rest.spellings import (
@@ -129,7 +130,7 @@ class Documented(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         """The description of all paths."""
-        schema = super().openapi()
+        schema = completed(super().openapi())
         schema["paths"].update(self._beside)
         return schema
 
@@ -155,20 +156,26 @@ class Rest:
 
     def _router(self) -> APIRouter:
         router = APIRouter(prefix="/api/v1")
-        router.add_api_route("/files", self.list_files, methods=["GET"])
-        router.add_api_route("/files/{file_id}", self.describe, methods=["GET"])
-        router.add_api_route("/files/{file_id}", self.delete, methods=["DELETE"], status_code=HTTPStatus.NO_CONTENT)
-        router.add_api_route("/files/{file_id}/restore", self.restore, methods=["POST"])
-        router.add_api_route("/files/{file_id}/audit", self.audit, methods=["GET"])
-        router.add_api_route("/uploads", self.list_uploads, methods=["GET"])
-        router.add_api_route("/uploads/{upload_id}", self.upload, methods=["GET"])
-        router.add_api_route(
-            "/uploads/{upload_id}", self.end_upload, methods=["DELETE"], status_code=HTTPStatus.NO_CONTENT
-        )
-        router.add_api_route("/files/{file_id}/thumbnails/{size}", self.thumbnail, methods=["GET"])
-        router.add_api_route("/stats/deletions", self.deletions, methods=["GET"])
-        router.add_api_route(
-            "/events", self.events, methods=["GET"], status_code=HTTPStatus.OK, response_class=EventStream
+        none, one = refusals(), refusals(HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+        busy = {**one, **refusals(HTTPStatus.LOCKED)}
+        add, gone = router.add_api_route, HTTPStatus.NO_CONTENT
+        add("/files", self.list_files, methods=["GET"], responses=none)
+        add("/files/{file_id}", self.describe, methods=["GET"], responses=one)
+        add("/files/{file_id}", self.delete, methods=["DELETE"], status_code=gone, responses=one)
+        add("/files/{file_id}/restore", self.restore, methods=["POST"], responses=one)
+        add("/files/{file_id}/audit", self.audit, methods=["GET"], responses=one)
+        add("/files/{file_id}/thumbnails/{size}", self.thumbnail, methods=["GET"], responses=one)
+        add("/uploads", self.list_uploads, methods=["GET"], responses=none)
+        add("/uploads/{upload_id}", self.upload, methods=["GET"], responses=one)
+        add("/uploads/{upload_id}", self.end_upload, methods=["DELETE"], status_code=gone, responses=busy)
+        add("/stats/deletions", self.deletions, methods=["GET"], responses=none)
+        add(
+            "/events",
+            self.events,
+            methods=["GET"],
+            status_code=HTTPStatus.OK,
+            response_class=EventStream,
+            responses={**EVENTS, **none},
         )
         return router
 
