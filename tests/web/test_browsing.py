@@ -68,6 +68,17 @@ def test_files_are_shown_newest_first_and_found_and_sorted(filled: Window) -> No
     filled.page.get_by_text("Nothing by that name").wait_for()
 
 
+def test_a_screen_that_has_room_for_more_than_a_page_is_filled(window: Window, server: RunningServer) -> None:
+    for number in range(70):
+        send(server, window.user, f"note {number:02}.txt", b"note")
+    window.page.set_viewport_size({"width": 2560, "height": 1600})
+    window.open()
+
+    window.wait(lambda: len(names(window)) == 70)
+
+    assert names(window) == [f"note {number:02}.txt" for number in reversed(range(70))]
+
+
 def test_a_name_is_text_and_nothing_else(filled: Window) -> None:
     filled.tile("<img").locator(".open").click()
     filled.page.locator("#preview-stage pre").get_by_text("<script>1</script>").wait_for()

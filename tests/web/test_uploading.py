@@ -142,6 +142,8 @@ def test_a_refused_file_says_why_and_leaves_nothing_behind(window: Window, tmp_p
     window.page.get_by_text("picture.png: Declared image/png, content is text/x-shellscript").first.wait_for()
 
     assert (window.files(), window.uploads()) == ([], [])
+    window.page.wait_for_timeout(1500)  # for the events
+    assert window.page.locator("#uploads-count").inner_text() == ""
     window.troubles = [one for one in window.troubles if "415" not in one]
 
 

@@ -9,6 +9,8 @@ import { toast } from "./toasts.js";
 import { missingText, Uploads } from "./uploads.js";
 import { remaining } from "./words.js";
 
+// Whatever the event still says of the upload.
+const ENDED = new Set(["completed", "aborted", "expired", "refused", "lost"]);
 const command = document.getElementById("command");
 
 const preview = new Preview({
@@ -36,7 +38,7 @@ const pond = new Pond({
 follow({
   told: (kind, event) => {
     if (kind === "lost" || event.file) library.heard(event.id, kind === "lost" ? null : event.file);
-    if (kind !== "deleted" && kind !== "restored") uploads.heard(event.id, event.upload);
+    if (kind !== "deleted" && kind !== "restored") uploads.heard(event.id, ENDED.has(kind) ? null : event.upload);
   },
   again: () => {
     uploads.look();

@@ -9,6 +9,7 @@ import { element, icon, plural } from "./words.js";
 
 const QUIET_MS = 2500;
 const SEARCH_MS = 200;
+const AHEAD_PX = 600;
 const $ = (id) => document.getElementById(id);
 const [rows, empty, news, panel, search, sort] = ["rows", "empty", "news", "panel", "search", "sort"].map($);
 const tabs = [...document.querySelectorAll("[data-view]")];
@@ -49,7 +50,7 @@ export class Library {
     };
     sort.onchange = () => this.load();
     news.onclick = () => this.settle();
-    new IntersectionObserver(([seen]) => seen.isIntersecting && this.more(), { rootMargin: "600px" }).observe($("sentinel"));
+    new IntersectionObserver(([seen]) => seen.isIntersecting && this.more(), { rootMargin: `${AHEAD_PX}px` }).observe($("sentinel"));
     rows.addEventListener("keydown", (event) => this.walk(event));
   }
 
@@ -130,6 +131,8 @@ export class Library {
     if (listing !== this.listing) return;
     rows.setAttribute("aria-busy", "false");
     this.showEmpty();
+    // The end that is still in sight does not come into sight again.
+    if ($("sentinel").getBoundingClientRect().top < innerHeight + AHEAD_PX) this.more();
   }
 
   tile(file) {

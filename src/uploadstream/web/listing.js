@@ -3,47 +3,42 @@
 import { listFiles } from "./api.js";
 
 const PAGE = 60;
-const COMPARE = {
-  uploaded_at: (a, b) => a.uploaded_at.localeCompare(b.uploaded_at),
-  filename: (a, b) => a.filename.localeCompare(b.filename, undefined, { numeric: true, sensitivity: "base" }),
-  size: (a, b) => a.size - b.size,
+// As the server orders them, to know the place of a file that comes later.
+const KEYS = {
+  uploaded_at: (file) => file.uploaded_at,
+  filename: (file) => file.filename.toLowerCase(),
+  size: (file) => file.size,
 };
 
 export class Listing {
+  // `sort`: a field's name, with a minus before it for the largest first.
   constructor({ deleted, sort, search }) {
-    this.parameters = { deleted };
-    this.sort = sort;
+    this.down = sort.startsWith("-");
+    this.sort = sort.replace("-", "");
     this.search = search.trim().toLowerCase();
+    this.parameters = { deleted, name: search.trim(), sort: this.sort, order: this.down ? "desc" : "asc" };
     this.token = "";
     this.ended = false;
     this.stop = new AbortController();
   }
 
-  // Whether the server's own order serves; otherwise everything is read first.
-  get plain() {
-    return this.sort === "-uploaded_at" && !this.search;
-  }
-
   async next() {
     const rows = [];
-    do {
-      const page = await listFiles(
-        { ...this.parameters, page_size: this.plain ? PAGE : 1000, page_token: this.token },
-        { signal: this.stop.signal },
-      );
+    while (!rows.length && !this.ended) {
+      const page = await listFiles({ ...this.parameters, page_size: PAGE, page_token: this.token }, { signal: this.stop.signal });
       rows.push(...page.files);
       this.token = page.next_page_token;
-    } while (this.token && !this.plain);
-    this.ended = !this.token;
-    return rows.filter((file) => this.has(file)).sort((a, b) => this.compare(a, b));
+      this.ended = !this.token;
+    }
+    return rows;
   }
 
   has(file) {
-    return !this.search || file.filename.toLowerCase().includes(this.search);
+    return file.filename.toLowerCase().includes(this.search);
   }
 
   compare(a, b) {
-    const [, down, name] = /^(-?)(.*)$/.exec(this.sort);
-    return COMPARE[name](a, b) * (down ? -1 : 1);
+    const [first, second] = [a, b].map(KEYS[this.sort]);
+    return (first < second ? -1 : first > second ? 1 : 0) * (this.down ? -1 : 1);
   }
 }
