@@ -45,7 +45,8 @@ def filled(window: Window, server: RunningServer) -> Window:
 
 def names(window: Window) -> list[str]:
     """The names as they are shown, in order."""
-    return [name.get_attribute("title") or "" for name in window.page.locator("#rows .name").all()]
+    shown: list[str] = window.page.locator("#rows .name").evaluate_all("all => all.map(one => one.title)")
+    return shown
 
 
 def delete(window: Window, name: str) -> None:
@@ -71,7 +72,7 @@ def test_files_are_shown_newest_first_and_found_and_sorted(filled: Window) -> No
 def test_a_screen_that_has_room_for_more_than_a_page_is_filled(window: Window, server: RunningServer) -> None:
     for number in range(70):
         send(server, window.user, f"note {number:02}.txt", b"note")
-    window.page.set_viewport_size({"width": 2560, "height": 1600})
+    window.page.set_viewport_size({"width": 2560, "height": 3000})
     window.open()
 
     window.wait(lambda: len(names(window)) == 70)
