@@ -1,7 +1,7 @@
 """What holds for every test. Invariant: with CI=true nothing is skipped in silence; a skip is a failure."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import pytest
 from hypothesis import settings
@@ -13,6 +13,24 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 SKIP_IS_FAILURE = os.environ.get("CI", "").lower() in {"1", "true"}
+
+TOLD = "told"
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """What a long test has counted is said at the end of the run, when it passes too."""
+    return lambda text: record_property(TOLD, text)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what tests have told."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
+    told = [text for report in reports if report.when == "call" for name, text in report.user_properties if name == TOLD]
+    if told:
+        terminalreporter.section("what was counted")
+        for text in told:
+            terminalreporter.line(text)
 
 
 @pytest.hookimpl(wrapper=True)

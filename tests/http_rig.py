@@ -145,10 +145,17 @@ class Serving:
 
 @asynccontextmanager
 async def serving(
-    app: App, *, limits: HttpLimits | None = None, drain_seconds: float = 1, certificate: Certificate | None = None
+    app: App,
+    *,
+    limits: HttpLimits | None = None,
+    drain_seconds: float = 1,
+    certificate: Certificate | None = None,
+    send_buffer_size: int | None = None,
 ) -> AsyncIterator[Serving]:
-    """A server of `app` on a free port of 127.0.0.1."""
+    """A server of `app` on a free port of 127.0.0.1. `send_buffer_size`: what the kernel keeps of a response."""
     sockets = listen("127.0.0.1", 0)
+    if send_buffer_size is not None:
+        sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_size)
     server = HttpServer(app, drain_seconds=drain_seconds, limits=limits, certificate=certificate)
     task = asyncio.create_task(server.serve(sockets))
     running = Serving(server, port_of(sockets[0]), task)

@@ -3,6 +3,7 @@
 Invariant: a kept client was made from exactly the pins in the checkout; its directory is named by their hash.
 """
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -41,7 +42,10 @@ def made_once(cache: pytest.Cache, name: str, *, pins: Sequence[Path], make: Cal
     """The directory of a client made by `make`, which runs only if these pins were not seen before."""
     digest = hashlib.sha256(b"".join(pin.read_bytes() for pin in pins)).hexdigest()
     kept = cache.mkdir("interop") / f"{name}-{digest[:16]}"
-    if not kept.exists():
+    with kept.with_suffix(".lock").open("w") as lock:  # of several test processes one makes it, the others wait
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if kept.exists():
+            return kept
         with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
             # Made beside its place and moved there whole, so that an interrupted run leaves nothing half made.
             staging = Path(scratch) / name
@@ -70,7 +74,11 @@ def tus_js_script(cache: pytest.Cache) -> Path:
     """The script that drives tus-js-client, beside the installed client."""
     pins = [HERE / "node" / name for name in ("package.json", "package-lock.json")]
     directory = made_once(cache, "tus-js", pins=pins, make=make_tus_js)
-    return Path(shutil.copy(HERE / "node" / "upload.js", directory))
+    script = directory / "upload.js"  # it finds the client beside itself
+    with tempfile.NamedTemporaryFile(dir=directory, delete=False) as new:
+        new.write((HERE / "node" / "upload.js").read_bytes())
+    Path(new.name).replace(script)  # another test process may be running it
+    return script
 
 
 def grpcurl_program(cache: pytest.Cache) -> Path:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 import httpx
 import pytest
 from fastapi import FastAPI
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -288,15 +288,11 @@ async def test_a_catalog_that_is_away_is_503_and_says_when_to_come_back(
     asked=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30),
     path=st.sampled_from(["", f"/{UNKNOWN}/audit", f"/{UNKNOWN}/content", "/FILE/content", "/FILE/audit"]),
 )
-async def test_whatever_is_asked_is_answered_or_refused(params: dict[str, str], asked: str, path: str) -> None:
-    engine = memory_world().engine
-    file = await engine.uploads.store_whole(declared(len(SENT)), ANN, body(SENT))
-    app = Rest(engine.files, engine.uploads, engine.events).app(title="t", version="0")
-
-    async with client_of(app) as client:
-        answer = await client.get(
-            f"/api/v1/files{path.replace('FILE', file.id)}", params=params, headers={"Range": asked}
-        )
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # nothing is changed: one service does for all
+async def test_whatever_is_asked_is_answered_or_refused(
+    client: httpx.AsyncClient, file: File, params: dict[str, str], asked: str, path: str
+) -> None:
+    answer = await client.get(f"/api/v1/files{path.replace('FILE', file.id)}", params=params, headers={"Range": asked})
 
     assert 200 <= answer.status_code < 500
     if answer.status_code >= 400:

@@ -216,7 +216,8 @@ async def test_one_too_many_is_told_to_come_later(
 async def test_a_client_that_does_not_read_is_dropped(world: World) -> None:
     engine = world.engine
     app = Rest(engine.files, engine.uploads, engine.events).app(title="t", version="0")
-    async with serving(app, limits=HttpLimits(send_seconds=0.2, look_seconds=0.05)) as server:
+    limits = HttpLimits(send_seconds=0.2, look_seconds=0.05)
+    async with serving(app, limits=limits, send_buffer_size=4096) as server:
         with socket.socket() as slow:
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             slow.connect(("127.0.0.1", server.port))

@@ -97,7 +97,9 @@ CUT = (cut_by_reset, cut_by_end, cut_by_silence, cut_by_kill)
 
 
 @pytest.mark.timeout(600)
-def test_a_client_cut_anywhere_is_continued_at_once(server: RunningServer, tus: RawTus) -> None:
+def test_a_client_cut_anywhere_is_continued_at_once(
+    server: RunningServer, tus: RawTus, tell: Callable[[str], None]
+) -> None:
     rng = random.Random(SEED)
     waits: Counter[str] = Counter()
     lost = 0
@@ -123,7 +125,7 @@ def test_a_client_cut_anywhere_is_continued_at_once(server: RunningServer, tus: 
         got = httpx.get(f"{server.http_url}/api/v1/files/{path.rpartition('/')[2]}/content").content
         lost += hashlib.sha256(got).digest() != hashlib.sha256(content).digest()
     assert lost == 0
-    print(f"seed {SEED}: {CUTS} cuts, longest wait in ms {dict(waits)}, {lost} lost")
+    tell(f"seed {SEED}: {CUTS} cuts, longest wait in ms {dict(waits)}, {lost} lost")
 
 
 def test_two_hundred_idle_and_trickling_clients_do_not_slow_an_upload(server: RunningServer, tus: RawTus) -> None:

@@ -9,7 +9,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import grpc.aio
@@ -53,7 +53,7 @@ async def cut_off(
 
 
 @pytest.mark.timeout(600)
-async def test_a_stream_cut_anywhere_is_continued_at_once(tmp_path: Path) -> None:
+async def test_a_stream_cut_anywhere_is_continued_at_once(tmp_path: Path, tell: Callable[[str], None]) -> None:
     rng = random.Random(SEED)
     waits: Counter[str] = Counter()
     with RunningServer(tmp_path, environment={"UPLOADSTREAM_FSYNC": "never"}) as server:
@@ -82,7 +82,7 @@ async def test_a_stream_cut_anywhere_is_continued_at_once(tmp_path: Path) -> Non
                 assert took < BLOCKED_SECONDS_MAX
                 waits[cut.value] = max(waits[cut.value], int(took * 1000))
                 assert await digest(http, created.upload_id) == hashlib.sha256(content).hexdigest()
-    print(f"seed {SEED}: {CUTS} cuts, longest wait in ms {dict(waits)}, 0 lost")
+    tell(f"seed {SEED}: {CUTS} cuts, longest wait in ms {dict(waits)}, 0 lost")
 
 
 @pytest.mark.parametrize("cut", [Cut.RESET, Cut.END])

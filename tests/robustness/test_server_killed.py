@@ -80,14 +80,28 @@ async def kill_one_worker(server: RunningServer, rng: random.Random) -> None:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    ("workers", "kills", "kill"),
-    [(1, KILLS, kill_all), (3, KILLS // 10, kill_all), (3, KILLS // 10, kill_one_worker)],
-    ids=["the server", "a server of three workers", "one worker of three"],
+    ("workers", "kills", "kill", "seed"),
+    [
+        # in parts, so that several processes can share the work
+        *[(1, KILLS // 4, kill_all, SEED + part) for part in range(4)],
+        (3, KILLS // 10, kill_all, SEED),
+        (3, KILLS // 10, kill_one_worker, SEED),
+    ],
+    ids=[
+        *[f"the server, part {part + 1} of 4" for part in range(4)],
+        "a server of three workers",
+        "one worker of three",
+    ],
 )
 async def test_nothing_acknowledged_is_lost_when_processes_are_killed(
-    tmp_path: Path, workers: int, kills: int, kill: Callable[[RunningServer, random.Random], Awaitable[None]]
+    tmp_path: Path,
+    tell: Callable[[str], None],
+    workers: int,
+    kills: int,
+    kill: Callable[[RunningServer, random.Random], Awaitable[None]],
+    seed: int,
 ) -> None:
-    rng = random.Random(SEED)
+    rng = random.Random(seed)
     run = Run(rng)
     with RunningServer(tmp_path, options=["--workers", str(workers), "--fsync", "never"]) as server:
         options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 100)]
@@ -110,10 +124,7 @@ async def test_nothing_acknowledged_is_lost_when_processes_are_killed(
             assert set(run.finished) <= set(files)
             for file_id in set(files) - set(run.finished):  # completed, but the answer was lost
                 await digest(http, file_id)
-    print(
-        f"seed {SEED}: {kills} x {kill.__name__} of {workers}, {run.cut} tries cut,"
-        f" {len(run.finished)} files finished, 0 lost"
-    )
+    tell(f"seed {seed}: {kills} x {kill.__name__} of {workers}, {run.cut} tries cut, {len(run.finished)} files, 0 lost")
 
 
 def test_an_offset_below_an_acknowledged_one_is_noticed() -> None:
