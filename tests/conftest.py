@@ -26,8 +26,8 @@ def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what tests have told."""
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
-    told = [text for report in reports if report.when == "call" for name, text in report.user_properties if name == TOLD]
-    if told:
+    properties = [one for report in reports if report.when == "call" for one in report.user_properties]
+    if told := [str(value) for name, value in properties if name == TOLD]:
         terminalreporter.section("what was counted")
         for text in told:
             terminalreporter.line(text)
