@@ -1,7 +1,7 @@
 """Blobs as plain files: `blobs/4f/4f1c….` under one directory, which are appended to and never moved.
 
-A path is made of a key's hexadecimal digits only. Blocking calls run on the loop while the disk answers at once and in
-threads when it does not (see `Pace`); what is known to block (fsync, walks) always runs in a thread.
+Blocking calls run on the loop while the disk answers at once and in threads when it does not (see `Pace`); what is
+known to block (fsync, walks) always runs in a thread.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ import asyncio
 import enum
 import errno
 import os
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from io import FileIO
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
-from uploadstream.adapters import disk_ends
+from uploadstream.adapters import disk_ends, disk_names
 from uploadstream.adapters.disk_files import make_directories, place_first, replace, sync, temporary, unlink
 from uploadstream.adapters.disk_io import Pace, Room, read_now, start_writeback, write_all
 from uploadstream.core.errors import OffsetMismatch, StorageFull, StorageUnavailable
@@ -29,16 +28,6 @@ from uploadstream.ports import Blob, Bytes, Sink
 WRITEBACK_EVERY: Final = 8 * MIB
 # Space that uploads never take: the catalog lives on the same disk, and has to note what is deleted to make room.
 RESERVE: Final = 16 * MIB
-
-_KEY: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-_NOTE_SUFFIX: Final = ".note"
-# Not hidden, so that who copies a store by `cp blobs/*` copies it too.
-_STORE_ID: Final = "store-id"
-_CHECK: Final = "check"
-_NOTE: Final = re.compile(rf"({_KEY.pattern}){re.escape(_NOTE_SUFFIX)}", re.ASCII)
-_MARKER: Final = re.compile(rf"({_KEY.pattern}){re.escape(disk_ends.SUFFIX)}", re.ASCII)
-# What `temporary` makes of a name.
-_LEFTOVER: Final = re.compile(rf"({_NOTE.pattern}|{_CHECK}|{_STORE_ID})\.\w+", re.ASCII)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,22 +54,16 @@ class DiskBlobs:
         self._root = root
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="disk")
         with translated():
-            if new or (root / _STORE_ID).exists():
-                make_directories(self._shards(), durable=fsync is not Fsync.NEVER)
-
-    def _shards(self) -> list[Path]:
-        return [self._root / f"{shard:02x}" for shard in range(256)]
+            if new or disk_names.store_id_of(root).exists():
+                make_directories(disk_names.shards(root), durable=fsync is not Fsync.NEVER)
 
     def close(self) -> None:
         """Let running work end."""
         self._threads.shutdown(wait=True)
 
     def path(self, key: str) -> Path:
-        """The file of a key; a key is never a user's text."""
-        if not _KEY.fullmatch(key):
-            message = f"not a key: {key!r}"
-            raise ValueError(message)
-        return self._root / key[:2] / key
+        """The file of a key."""
+        return disk_names.path_of(self._root, key)
 
     def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
         """Run blocking work in one of the store's threads, its errors translated."""
@@ -113,7 +96,7 @@ class DiskBlobs:
         """See ports.BlobStore."""
         with translated():
             try:
-                return _blob(key, *disk_ends.measured(self.path(key)))
+                return disk_names.blob_of(key, *disk_ends.measured(self.path(key)))
             except FileNotFoundError:
                 return None
 
@@ -176,43 +159,42 @@ class DiskBlobs:
     async def remove(self, key: str) -> None:
         """See ports.BlobStore."""
         path = self.path(key)
-        await self.in_thread(unlink, path, path.with_name(key + _NOTE_SUFFIX), disk_ends.marker(path))
+        await self.in_thread(unlink, path, disk_names.note_of(path), disk_ends.marker(path))
 
     async def set_note(self, key: str, note: bytes) -> None:
         """See ports.BlobStore."""
-        path = self.path(key)
-        await self.in_thread(replace, path.with_name(key + _NOTE_SUFFIX), note)
+        await self.in_thread(replace, disk_names.note_of(self.path(key)), note)
 
     async def note(self, key: str) -> bytes | None:
         """See ports.BlobStore."""
         with translated():
             try:
-                return self.path(key).with_name(key + _NOTE_SUFFIX).read_bytes()
+                return disk_names.note_of(self.path(key)).read_bytes()
             except FileNotFoundError:
                 return None
 
     async def drop_note(self, key: str) -> None:
         """See ports.BlobStore."""
         with translated(), suppress(FileNotFoundError):
-            self.path(key).with_name(key + _NOTE_SUFFIX).unlink()
+            disk_names.note_of(self.path(key)).unlink()
 
     async def blobs(self) -> AsyncIterator[Blob]:
         """See ports.BlobStore."""
-        for directory in self._shards():
-            for blob in await self.in_thread(_scan, directory):
+        for directory in disk_names.shards(self._root):
+            for blob in await self.in_thread(disk_names.scan, directory):
                 yield blob
 
     async def notes(self) -> AsyncIterator[str]:
         """See ports.BlobStore."""
-        for directory in self._shards():
-            for key in await self.in_thread(_scan_notes, directory):
+        for directory in disk_names.shards(self._root):
+            for key in await self.in_thread(disk_names.scan_notes, directory):
                 yield key
 
     async def remove_leftovers(self, *, before: datetime) -> int:
         """See ports.BlobStore."""
         counts = [
-            await self.in_thread(_remove_leftovers, directory, before.timestamp())
-            for directory in (self._root, *self._shards())
+            await self.in_thread(disk_names.remove_leftovers, directory, before.timestamp())
+            for directory in (self._root, *disk_names.shards(self._root))
         ]
         return sum(counts)
 
@@ -223,24 +205,18 @@ class DiskBlobs:
 
     async def store_id(self) -> str | None:
         """See ports.BlobStore."""
-
-        def read() -> str | None:
-            try:
-                return (self._root / _STORE_ID).read_text("ascii", errors="replace").strip()
-            except FileNotFoundError:
-                return None
-
-        return await self.in_thread(read)
+        return await self.in_thread(disk_names.read_store_id, self._root)
 
     async def set_store_id(self, store_id: str) -> str:
         """See ports.BlobStore."""
         content = f"{store_id}\n".encode("ascii")
-        return (await self.in_thread(place_first, self._root / _STORE_ID, content)).decode("ascii", "replace").strip()
+        kept = await self.in_thread(place_first, disk_names.store_id_of(self._root), content)
+        return kept.decode("ascii", "replace").strip()
 
     async def check(self) -> None:
         """See ports.BlobStore."""
         # In one of the directories, which an empty mount point has not; under a name that no other check uses.
-        path = temporary(self._root / "00" / _CHECK)
+        path = temporary(disk_names.shards(self._root)[0] / disk_names.CHECK)
 
         def write() -> None:
             try:
@@ -344,49 +320,3 @@ def translated() -> Iterator[None]:
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise StorageFull(free=0) from error
         raise StorageUnavailable from error
-
-
-def _blob(key: str, size: int, changed: float) -> Blob:
-    return Blob(key, size, datetime.fromtimestamp(changed, UTC))
-
-
-def _scan(directory: Path) -> list[Blob]:
-    found = []
-    with os.scandir(directory) as scan:
-        entries = {entry.name: entry for entry in scan}
-    for name, entry in entries.items():
-        if _KEY.fullmatch(name):
-            with suppress(FileNotFoundError):
-                if name + disk_ends.SUFFIX in entries:
-                    found.append(_blob(name, *disk_ends.measured(directory / name)))
-                elif entry.is_file(follow_symlinks=False):
-                    status = entry.stat(follow_symlinks=False)
-                    found.append(_blob(name, status.st_size, status.st_mtime))
-    return found
-
-
-def _scan_notes(directory: Path) -> list[str]:
-    with os.scandir(directory) as entries:
-        return [match[1] for entry in entries if (match := _NOTE.fullmatch(entry.name))]
-
-
-def _remove_leftovers(directory: Path, before: float) -> int:
-    count = 0
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            # A blob is there before its marker, and goes first.
-            marked = _MARKER.fullmatch(entry.name)
-            if _LEFTOVER.fullmatch(entry.name) or (marked and not (directory / marked[1]).exists()):
-                with suppress(FileNotFoundError):
-                    if entry.stat(follow_symlinks=False).st_mtime < before:
-                        Path(entry).unlink()
-                        count += 1
-    return count
-
-
-def look(root: Path) -> tuple[str | None, bool]:
-    """The id of the store at `root`, and whether it has blobs; nothing is made or changed. OSError."""
-    mark = root / _STORE_ID
-    name = mark.read_text("ascii", errors="replace").strip() if mark.exists() else None
-    shards = (shard for shard in root.iterdir() if shard.is_dir())
-    return name, any(_KEY.fullmatch(path.name) for shard in shards for path in shard.iterdir())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uploadstream.adapters import blobs_disk
+from uploadstream.adapters import disk_names
 from uploadstream.adapters.catalog.schema import HEAD, SchemaTooNew
 from uploadstream.adapters.catalog.sqlite import Seen, look
 from uploadstream.cli.findings import Finding, Level
@@ -56,7 +56,7 @@ def check_storage(settings: Settings, catalog: Seen | None) -> Finding:
     if path.exists() and not path.is_dir():
         return Finding("storage", Level.FAIL, f"{path} is no folder", f"correct {variable_of('storage')}")
     try:
-        found, has_blobs = blobs_disk.look(path) if path.is_dir() else (None, False)
+        found, has_blobs = disk_names.look(path) if path.is_dir() else (None, False)
     except OSError as error:
         return Finding("storage", Level.FAIL, f"{path}: {error.strerror}", "let this user read and write it")
     if expected is None and has_blobs:

@@ -11,7 +11,8 @@ from typing import Final
 
 from uploadstream.core.errors import SHOWN_MAX, NotFound
 
-_CANONICAL: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+PATTERN: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_CANONICAL: Final = re.compile(PATTERN, re.ASCII)
 
 
 def is_id(text: str) -> bool:

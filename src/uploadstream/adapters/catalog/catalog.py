@@ -17,9 +17,10 @@ from sqlalchemy import Connection
 from uploadstream.adapters.catalog import queries, searches, writes
 from uploadstream.adapters.catalog.commits import Commits, Write
 from uploadstream.adapters.catalog.desk import Desk
-from uploadstream.adapters.catalog.rows import check_audit, check_file, check_session, check_storable, is_id
+from uploadstream.adapters.catalog.rows import check_audit, check_file, check_session, check_storable
 from uploadstream.adapters.catalog.sqlite import begin_writing, connect_for_writing, migrate, open_engine
 from uploadstream.core.files import Audit, File
+from uploadstream.core.ids import is_id
 from uploadstream.core.listings import Found, Place, Wanted
 from uploadstream.core.pages import Position
 from uploadstream.core.session import Session

@@ -10,9 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from uploadstream.core.errors import BadField, NotFound
+from uploadstream.core.errors import BadField
 from uploadstream.core.files import Audit, File
-from uploadstream.core.ids import check_id
 from uploadstream.core.listings import name_key
 from uploadstream.core.session import Declared, Session, State
 
@@ -25,15 +24,6 @@ FILE_FIELDS: Final = tuple(field.name for field in dataclasses.fields(File))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _order = itertools.count()
-
-
-def is_id(text: str) -> bool:
-    """Whether a row can have `text` for its id."""
-    try:
-        check_id(text, kind="row")
-    except NotFound:
-        return False
-    return True
 
 
 def check_storable(**texts: str) -> None:
