@@ -2,14 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import fields
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.core.refusals import refusal_of
 from uploadstream.core.errors import (
     BadBodyType,
     BadField,
@@ -38,9 +36,7 @@ from uploadstream.core.errors import (
     Unavailable,
     UploadClosed,
     UploadJoined,
-    check_each,
     every_refusal,
-    together,
 )
 from uploadstream.core.sizes import MIB
 
@@ -146,37 +142,6 @@ def test_no_sentence_has_a_hole_where_a_text_is_empty(data: st.DataObject, kind:
     error = kind(**{field.name: data.draw(VALUES[str(field.type)]) for field in fields(kind)})
 
     assert not HOLE.search(str(error).replace('""', "a")), str(error)
-
-
-def test_bad_fields_of_one_message_are_said_together() -> None:
-    error = together([BadField("a", "is 1"), together([BadField("b", "is 2"), BadField("c", "is 3")])])
-
-    assert str(error) == "a: is 1; b: is 2; c: is 3"
-    assert [bad.field for bad in error.all] == ["a", "b", "c"]
-    assert error.numbers == {"field": "a", "problem": "is 1"}
-
-
-def fails(error: Refusal) -> Callable[[], None]:
-    def check() -> None:
-        raise error
-
-    return check
-
-
-def test_every_check_is_made_and_all_bad_fields_are_raised_as_one() -> None:
-    checks = [fails(BadField("a", "is 1")), fails(TooLarge(2, 1)), lambda: None, fails(BadField("b", "is 2"))]
-
-    error = refusal_of(check_each, *checks)
-
-    assert isinstance(error, BadField)
-    assert str(error) == "a: is 1; b: is 2"
-
-
-def test_where_no_field_is_bad_the_first_other_refusal_is_raised() -> None:
-    first = TooLarge(2, 1)
-
-    assert refusal_of(check_each, fails(first), fails(MissingMetadata())) is first
-    assert refusal_of(check_each, lambda: None) is None
 
 
 def test_two_refusals_are_never_the_same_one() -> None:

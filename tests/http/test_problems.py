@@ -6,6 +6,7 @@ from http import HTTPStatus
 import pytest
 
 from tests.core.test_errors import SAID
+from uploadstream.core.checks import together
 from uploadstream.core.errors import (
     BadBodyType,
     BadField,
@@ -35,7 +36,6 @@ from uploadstream.core.errors import (
     UploadClosed,
     UploadJoined,
     every_refusal,
-    together,
 )
 from uploadstream.http.problems import STATUS, fields_of, problem_of, status_of
 

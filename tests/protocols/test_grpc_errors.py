@@ -13,6 +13,7 @@ from google.rpc.status_pb2 import Status
 
 from tests.core.refusals import refusal_of
 from uploadstream.core import errors
+from uploadstream.core.checks import together
 from uploadstream.core.errors import every_refusal
 from uploadstream.core.session import Declared, Session
 from uploadstream.proto.fileservice.v1 import file_service_pb2 as pb
@@ -74,7 +75,7 @@ def test_a_bad_field_is_named() -> None:
 
 
 def test_every_bad_field_is_named() -> None:
-    [_, bad] = details_of(errors.together([errors.BadField("filename", "is 1"), errors.BadField("size", "is 2")]))
+    [_, bad] = details_of(together([errors.BadField("filename", "is 1"), errors.BadField("size", "is 2")]))
 
     assert isinstance(bad, BadRequest)
     assert [(one.field, one.description) for one in bad.field_violations] == [("filename", "is 1"), ("size", "is 2")]

@@ -18,7 +18,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from uploadstream.core.errors import BadField, check_each, shortened
+from uploadstream.core.checks import check_each
+from uploadstream.core.errors import BadField, shortened
 from uploadstream.core.files import File
 from uploadstream.core.media import FILENAME_BYTES_MAX
 from uploadstream.core.pages import Page

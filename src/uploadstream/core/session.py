@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from uploadstream.core.access import check_user
+from uploadstream.core.checks import check_each, together
 from uploadstream.core.errors import (
     BadField,
     BadInput,
@@ -21,9 +22,7 @@ from uploadstream.core.errors import (
     OffsetMismatch,
     TooLarge,
     UploadClosed,
-    check_each,
     shortened,
-    together,
 )
 from uploadstream.core.media import check_content_type, check_filename
 from uploadstream.core.sizes import MIB

@@ -11,7 +11,8 @@ from email.utils import collapse_rfc2231_value, format_datetime
 from typing import Final
 from urllib.parse import quote
 
-from uploadstream.core.errors import BadField, shortened, together
+from uploadstream.core.checks import together
+from uploadstream.core.errors import BadField, shortened
 from uploadstream.http.structured import write_dictionary
 
 # Larger than any file, small enough for every database and language on the way.

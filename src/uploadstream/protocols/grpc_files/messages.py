@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from uploadstream.core.access import Caller, check_user
+from uploadstream.core.checks import check_each, together
 from uploadstream.core.digests import check_crc32c
 from uploadstream.core.errors import (
     BadField,
@@ -16,8 +17,6 @@ from uploadstream.core.errors import (
     MissingMetadata,
     OffsetMismatch,
     RangeNotSatisfiable,
-    check_each,
-    together,
 )
 from uploadstream.core.files import Audit, File, ProcessingStatus
 from uploadstream.core.session import Declared, Session, check_declaration

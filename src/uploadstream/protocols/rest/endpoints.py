@@ -15,7 +15,8 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Message, Receive, Scope, Send
 
 from uploadstream.core.access import Caller
-from uploadstream.core.errors import BadField, Refusal, together
+from uploadstream.core.checks import together
+from uploadstream.core.errors import BadField, Refusal
 from uploadstream.engine.events import Events
 from uploadstream.engine.files import Files
 from uploadstream.engine.uploads import Uploads
