@@ -33,8 +33,9 @@ def parser(direction: str) -> argparse.ArgumentParser:
     options.add_argument("--rounds", type=int, default=5, help="trials of each server")
     options.add_argument("--protocols", type=names, default="tus,grpc", help="tus (HTTP GET on the way down), grpc")
     options.add_argument("--subject", default="uploadstream", help="the server held against the peers")
+    peers = "tusd,grpc-go" if direction == "upload" else "nginx,tusd,grpc-go"
     options.add_argument(
-        "--peers", type=names, default="tusd,grpc-go", help="each measured where it speaks the protocol; may be empty"
+        "--peers", type=names, default=peers, help="each measured where it speaks the protocol; may be empty"
     )
     options.add_argument("--workers", type=int, help="processes of UploadStream; its own default if not given")
     options.add_argument("--chunk-size", type=size, default="64KiB", help="bytes of one gRPC message")

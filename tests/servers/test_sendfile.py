@@ -16,7 +16,7 @@ from tests.servers.other_server import other_server
 from tests.servers.test_http1_server import CERTIFICATE, trusting
 from uploadstream.http.zero_copy import EXTENSION, send_file
 from uploadstream.servers.http1 import HttpLimits
-from uploadstream.servers.sendfile import PIECE_SIZE
+from uploadstream.servers.sendfile import PIECE_SIZE, QUICK_IN_A_ROW, TURN_SIZE
 
 CONTENT = os.urandom(3 * PIECE_SIZE + 100)
 SIZE = len(CONTENT)
@@ -286,7 +286,7 @@ def connections(running: Any) -> list[Any]:
     return list(running.server.server_state.connections)
 
 
-async def test_the_loop_turns_after_every_piece_however_quickly_the_client_reads(big: int) -> None:
+async def test_others_have_their_turn_every_few_pieces_however_quickly_the_client_reads(big: int) -> None:
     turns, turns_of_sending, ended = 0, 0, asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -316,7 +316,7 @@ async def test_the_loop_turns_after_every_piece_however_quickly_the_client_reads
         await turning
 
     assert size > BIG
-    assert turns_of_sending >= BIG // PIECE_SIZE - 1
+    assert turns_of_sending >= BIG // TURN_SIZE - 1
 
 
 async def test_a_disk_that_is_slow_holds_up_its_own_client_alone(fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,6 +336,53 @@ async def test_a_disk_that_is_slow_holds_up_its_own_client_alone(fd: int, monkey
     assert not in_thread[0]
     assert len(in_thread) > 2
     assert all(in_thread[1:])
+
+
+async def test_a_disk_that_was_slow_once_is_trusted_again(big: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = (QUICK_IN_A_ROW + 8) * PIECE_SIZE
+    os.pwrite(big, bytes(count), 0)  # so that it is in memory
+    send_now, in_thread = os.sendfile, []
+
+    def slow_at_first(*args: int) -> int:
+        in_thread.append(threading.current_thread() is not threading.main_thread())
+        if len(in_thread) == 1:
+            time.sleep(0.05)
+        return send_now(*args)
+
+    monkeypatch.setattr(os, "sendfile", slow_at_first)
+    monkeypatch.setattr("uploadstream.servers.sendfile.SLOW_SECONDS", 0.02)  # a busy machine is not a slow disk
+    async with serving(whole(big, 0, count)) as running:
+        client = await running.connect()
+        await client.send(GET)
+
+        assert len((await client.answer()).body) == count
+    assert any(in_thread[1 : QUICK_IN_A_ROW + 1])
+    assert not all(in_thread[QUICK_IN_A_ROW + 1 :])
+
+
+async def test_a_client_that_does_not_read_costs_no_work_even_if_its_file_is_on_the_disk(
+    big: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, begun = 0, asyncio.Event()
+
+    def cold(*_: object) -> int:
+        nonlocal asked
+        asked += 1
+        begun.set()
+        raise BlockingIOError
+
+    monkeypatch.setattr(os, "preadv", cold)
+    async with serving(whole(big, 0, BIG)) as running:
+        client = await running.connect(limit=50_000)
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await client.send(GET)
+        await begun.wait()
+        await asyncio.sleep(0.3)
+        before = asked
+        await asyncio.sleep(0.3)
+
+        assert asked == before
+        client.reset()
 
 
 async def test_what_is_not_in_memory_is_read_in_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
