@@ -591,12 +591,14 @@ async def test_t19_every_answer_about_an_open_upload_says_when_it_expires(
     url = post.headers["Location"]
     patch = await patched(client, url, 0, b"abc")
     head = await client.head(url, headers=TUS)
+    refused = [await patched(client, url, 0, b"abc"), await patched(client, url, 3, b"x", **checksum())]
     last = await patched(client, url, 3, b"defghij")
 
-    for answer in (post, patch, head):
+    for answer in (post, patch, head, *refused):
         expires = parsedate_to_datetime(answer.headers["Upload-Expires"])
         assert abs(world.clock.now() + ttl - expires) < timedelta(seconds=5)
-    assert "Upload-Expires" not in last.headers
+    gone = [await patched(client, url, 0, b"x"), await patched(client, UNKNOWN, 0, b"x")]
+    assert not any("Upload-Expires" in answer.headers for answer in (last, *gone))
 
 
 async def test_t20_an_upload_that_expired_is_410(client: httpx.AsyncClient, world: World) -> None:

@@ -181,12 +181,14 @@ def announces_checksum(fields: Fields) -> bool:
     return CHECKSUM.lower() in {name.strip().lower() for name in fields.get("trailer", "").split(",")}
 
 
+def write_expiry(session: Session, expires_at: datetime) -> dict[str, str]:
+    """When an upload ends if nobody comes back to it (T19)."""
+    return {} if session.state is State.COMPLETE else {"Upload-Expires": http_date(expires_at)}
+
+
 def write_offset(session: Session, expires_at: datetime) -> dict[str, str]:
     """The fields of an answer to a body (T9, T18, T19)."""
-    fields = {"Upload-Offset": str(session.offset)}
-    if session.state is not State.COMPLETE:
-        fields["Upload-Expires"] = http_date(expires_at)
-    return fields
+    return {"Upload-Offset": str(session.offset), **write_expiry(session, expires_at)}
 
 
 def write_status(session: Session, expires_at: datetime) -> dict[str, str]:
@@ -257,8 +259,8 @@ class Tus:
                 check_single(request.headers.items())
                 response = await methods[method](request)
             except Refusal as error:
-                status = write_refusal(error, method)
-                response = Response(f"{error}\n", status, fields_of(error), "text/plain")
+                fields = {**fields_of(error), **(await self._expiry(request) if method == HTTPMethod.PATCH else {})}
+                response = Response(f"{error}\n", write_refusal(error, method), fields, "text/plain")
             except ClientGone:  # nobody is left to be answered
                 response = Response(status_code=HTTPStatus.BAD_REQUEST)
         response.headers["Tus-Resumable"] = VERSION
@@ -310,6 +312,14 @@ class Tus:
         """End an upload, or delete its file (T25)."""
         await self._uploads.abort(request.path_params["id"], caller_of(request))
         return Response(status_code=HTTPStatus.NO_CONTENT)
+
+    async def _expiry(self, request: Request) -> dict[str, str]:
+        """When the upload of a refused PATCH ends, if it is still going on (T19: in every answer)."""
+        try:
+            session = (await self._uploads.status(request.path_params["id"], caller_of(request))).session
+        except Refusal:
+            return {}
+        return write_expiry(session, self._uploads.expires_at(session))
 
     def _offset(self, uploaded: Uploaded) -> dict[str, str]:
         return write_offset(uploaded.session, self._uploads.expires_at(uploaded.session))
