@@ -68,7 +68,7 @@ def finished(send: Curl, create: Callable[[int], str], large_file: Path) -> str:
     return url
 
 
-def test_options_announces_the_protocol(send: Curl, server: RunningServer) -> None:
+def test_t3_options_announces_the_protocol(send: Curl, server: RunningServer) -> None:
     response = send("-X", "OPTIONS", f"{server.http_url}/files")
 
     assert response.status_code in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}
@@ -78,7 +78,7 @@ def test_options_announces_the_protocol(send: Curl, server: RunningServer) -> No
     assert announced >= {"creation", "creation-with-upload", "creation-defer-length", "termination", "expiration"}
 
 
-def test_another_version_of_the_protocol_is_refused(send: Curl, server: RunningServer) -> None:
+def test_t1_another_version_of_the_protocol_is_refused(send: Curl, server: RunningServer) -> None:
     response = send("-X", "POST", "-H", "Tus-Resumable: 0.2.2", "-H", "Upload-Length: 5", f"{server.http_url}/files")
 
     assert response.status_code == HTTPStatus.PRECONDITION_FAILED
@@ -106,7 +106,7 @@ def test_two_patches_make_a_file(
     assert stored_sha256(server, url) == sha256_of(whole)
 
 
-def test_a_chunked_body_that_curl_waits_to_be_asked_for_arrives_whole(
+def test_t9_a_chunked_body_that_curl_waits_to_be_asked_for_arrives_whole(
     send: Curl, create: Callable[[int], str], server: RunningServer, large_file: Path
 ) -> None:
     url = create(large_file.stat().st_size)
@@ -137,7 +137,7 @@ def test_a_patch_of_another_type_is_refused(send: Curl, create: Callable[[int], 
     assert response.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
-def test_the_bytes_of_a_cut_patch_are_kept(
+def test_t10_the_bytes_of_a_cut_patch_are_kept(
     curl: str, send: Curl, create: Callable[[int], str], server: RunningServer, large_file: Path, tmp_path: Path
 ) -> None:
     url = create(large_file.stat().st_size)

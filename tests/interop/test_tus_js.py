@@ -113,7 +113,7 @@ def test_a_client_outlives_a_kill_of_the_server_by_itself(
         assert stored_sha256(server, outcome.url) == sha256_of(large_file)
 
 
-def test_a_stream_of_unknown_length_tells_it_with_its_last_chunk(
+def test_t17_a_stream_of_unknown_length_tells_it_with_its_last_chunk(
     tus_js: TusJs, server: RunningServer, large_file: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "odd"
@@ -126,14 +126,14 @@ def test_a_stream_of_unknown_length_tells_it_with_its_last_chunk(
     assert head(outcome.url).headers["Upload-Length"] == str(12 * MIB + 345)
 
 
-def test_data_sent_with_the_creation_needs_no_patch(tus_js: TusJs, server: RunningServer, large_file: Path) -> None:
+def test_t18_data_sent_with_the_creation_needs_no_patch(tus_js: TusJs, server: RunningServer, large_file: Path) -> None:
     outcome = tus_js.run(large_file, options={"uploadDataDuringCreation": True})
 
     assert outcome.methods == ["POST"]
     assert stored_sha256(server, outcome.url) == sha256_of(large_file)
 
 
-def test_a_first_chunk_sent_with_the_creation_is_continued(
+def test_t18_a_first_chunk_sent_with_the_creation_is_continued(
     tus_js: TusJs, server: RunningServer, large_file: Path
 ) -> None:
     outcome = tus_js.run(large_file, options={"uploadDataDuringCreation": True, "chunkSize": 20 * MIB})
@@ -143,7 +143,7 @@ def test_a_first_chunk_sent_with_the_creation_is_continued(
     assert stored_sha256(server, outcome.url) == sha256_of(large_file)
 
 
-def test_a_patch_may_come_as_a_post_that_names_it(tus_js: TusJs, server: RunningServer, large_file: Path) -> None:
+def test_t6_a_patch_may_come_as_a_post_that_names_it(tus_js: TusJs, server: RunningServer, large_file: Path) -> None:
     outcome = tus_js.run(large_file, options={"overridePatchMethod": True, "chunkSize": 25 * MIB})
 
     assert outcome.methods == ["POST"] * 3

@@ -97,7 +97,7 @@ CUT = (cut_by_reset, cut_by_end, cut_by_silence, cut_by_kill)
 
 
 @pytest.mark.timeout(600)
-def test_a_client_cut_anywhere_is_continued_at_once(
+def test_t10_a_client_cut_anywhere_is_continued_at_once(
     server: RunningServer, tus: RawTus, tell: Callable[[str], None]
 ) -> None:
     rng = random.Random(SEED)
@@ -151,7 +151,7 @@ def timed_upload(tus: RawTus, content: bytes) -> float:
     return time.monotonic() - begun
 
 
-def test_a_silent_body_ends_with_408_and_keeps_its_bytes(tmp_path: Path) -> None:
+def test_t10_a_silent_body_ends_with_408_and_keeps_its_bytes(tmp_path: Path) -> None:
     with RunningServer(tmp_path, environment={"UPLOADSTREAM_READ_TIMEOUT": "1s"}) as server:
         tus = RawTus("127.0.0.1", server.http_port)
         path = tus.create(1000)
