@@ -76,6 +76,7 @@ class Sink(Protocol):
 
         Of a staged sink the bytes become part of the blob now, all at once; or, unless they are to `keep`, are gone.
         To be called exactly once, when no write is going on. StorageUnavailable: nothing is known of durability.
+        BytesLost: what could not be made durable is no part of the blob any more, so that nobody takes it for stored.
         """
         ...
 
@@ -106,7 +107,7 @@ class BlobStore(Protocol):
         ...
 
     async def sync(self, key: str) -> None:
-        """Make the whole blob as durable as the policy says of complete ones."""
+        """Make the whole blob as durable as the policy says of complete ones. BytesLost, as of Sink.close."""
         ...
 
     async def remove(self, key: str) -> None:

@@ -5,7 +5,7 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from tests.contracts.blobs import BlobStoreContract, a_key, content, listed, pie
 from uploadstream.adapters import blobs_disk, disk_files
 from uploadstream.adapters.blobs_disk import RESERVE, WRITEBACK_EVERY, DiskBlobs, Fsync
 from uploadstream.adapters.disk_io import QUICK_IN_A_ROW, SLOW_SECONDS, write_all
-from uploadstream.core.errors import OffsetMismatch, StorageFull, StorageUnavailable
+from uploadstream.core.errors import BytesLost, OffsetMismatch, StorageFull, StorageUnavailable
 from uploadstream.core.sizes import KIB, MIB
 from uploadstream.ports import BlobStore, Bytes
 
@@ -339,6 +339,75 @@ async def test_a_sync_that_fails_is_never_a_success(disk: DiskBlobs, monkeypatch
         await sink.close(complete=True)
     with pytest.raises(StorageUnavailable):
         await disk.sync(key)
+
+
+@pytest.fixture
+def failing_once(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Lets the next call of a function of `os` fail, as Linux does: it says once that pages could not be written."""
+
+    def fail(name: str) -> None:
+        works = getattr(os, name)
+
+        def fails(_: int) -> None:
+            monkeypatch.setattr(os, name, works)
+            raise OSError(errno.EIO, "the disk is on fire")
+
+        monkeypatch.setattr(os, name, fails)
+
+    return fail
+
+
+@pytest.mark.parametrize("staged", [False, True])
+async def test_what_could_not_be_synced_is_not_there_so_that_a_later_sync_cannot_vouch_for_it(
+    disk: DiskBlobs, failing_once: Callable[[str], None], staged: bool
+) -> None:
+    key = a_key()
+    await store_bytes(disk, key, b"abc", complete=False)
+    await disk.set_note(key, b"of abc")
+    sink = await disk.append(key, at=3, staged=staged)
+    await write(sink, [b"def"])
+
+    failing_once("fsync")
+    with pytest.raises(BytesLost) as lost:
+        await sink.close(complete=True)
+
+    assert lost.value.kept == 0
+    assert await content(disk, key) == b""
+    assert await disk.note(key) is None
+    await store_bytes(disk, key, b"xyz")
+    assert await content(disk, key) == b"xyz"
+
+
+async def test_a_blob_that_could_not_be_synced_after_a_crash_is_empty(
+    disk: DiskBlobs, failing_once: Callable[[str], None]
+) -> None:
+    key = a_key()
+    await store_bytes(disk, key, b"abc", complete=False)
+
+    failing_once("fsync")
+    with pytest.raises(BytesLost):
+        await disk.sync(key)
+
+    await disk.sync(key)
+    assert await content(disk, key) == b""
+
+
+async def test_chunks_that_were_synced_outlive_one_that_cannot_be(
+    tmp_path: Path, failing_once: Callable[[str], None]
+) -> None:
+    store, key = DiskBlobs(tmp_path / "blobs", fsync=Fsync.CHUNK), a_key()
+    await store_bytes(store, key, b"abc", complete=False)
+    sink = await store.append(key, at=3)
+    await write(sink, [b"def"])
+
+    failing_once("fdatasync")
+    with pytest.raises(BytesLost) as lost:
+        await write(sink, [b"ghi"])
+    await sink.close(complete=False)
+
+    assert lost.value.kept == 6
+    assert await content(store, key) == b"abcdef"
+    store.close()
 
 
 async def test_no_descriptor_stays_open_whatever_happens(disk: DiskBlobs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from uploadstream.core.errors import (
     BadInput,
     BodyTimeout,
     Busy,
+    BytesLost,
     CatalogUnavailable,
     ChecksumMismatch,
     ChunkTooLarge,
@@ -78,6 +79,7 @@ SAID: list[tuple[Refusal, str]] = [
     (TakenOver(upload_id="5f0c"), "Upload was taken over by a newer request"),
     (BodyTimeout(seconds=60.0), "No byte came for 60 s; continue from the last byte received"),
     (StorageFull(free=1536), "Storage is full, 1.5 KiB left; nothing was lost, retry when there is room"),
+    (BytesLost(kept=1024), "Storage could not keep what it was given; send it again from byte 1024"),
     (CatalogUnavailable(), "Catalog is not reachable; nothing was lost, retry"),
     (
         TooManyListeners(limit=256),

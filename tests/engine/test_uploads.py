@@ -1,15 +1,19 @@
 """What may be done with an upload, and what becomes of it."""
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from tests.contracts.blobs import store_bytes
-from tests.engine.world import ANN, BOB, Bring, Engine, World, blob_keys, body, content, declared, received
+from tests.engine.world import ANN, BOB, Bring, Engine, World, blob_keys, body, content, declared, disk_world, received
+from uploadstream.adapters.blobs_disk import Fsync
 from uploadstream.adapters.memory import MemoryBlobs
 from uploadstream.core.access import ANONYMOUS, Caller
 from uploadstream.core.digests import crc32c
@@ -17,6 +21,7 @@ from uploadstream.core.errors import (
     BadField,
     BodyTimeout,
     Busy,
+    BytesLost,
     Draining,
     Gone,
     LengthMismatch,
@@ -772,6 +777,64 @@ async def test_an_upload_lives_as_long_as_somebody_comes_back_to_it(engine: Engi
     assert engine.uploads.expires_at(touched) > first.created_at + ttl
     seen = (await engine.uploads.status(upload_id, ANN)).session
     assert abs(seen.touched_at - touched.touched_at) < timedelta(seconds=1)
+
+
+# A disk that does not keep what it was given
+
+
+@pytest.fixture
+async def lasting_world(tmp_path: Path) -> AsyncIterator[World]:
+    """Whose files are synced before they are complete."""
+    made = disk_world(tmp_path, fsync=Fsync.COMPLETE)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def failing_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next fsync fails, and those after it do not: Linux says once that pages could not be written."""
+    works = os.fsync
+
+    def fails(_: int) -> None:
+        monkeypatch.setattr(os, "fsync", works)
+        raise OSError(errno.EIO, "the disk is on fire")
+
+    monkeypatch.setattr(os, "fsync", fails)
+
+
+async def test_bytes_that_could_not_be_synced_are_asked_for_again(
+    lasting_world: World, request: pytest.FixtureRequest
+) -> None:
+    uploads = lasting_world.engine.uploads
+    upload_id = await created(lasting_world.engine)
+    await uploads.append(upload_id, ANN, Incoming(body(TEXT[:4])))
+
+    request.getfixturevalue("failing_sync")
+    with pytest.raises(BytesLost):
+        await uploads.append(upload_id, ANN, Incoming(body(TEXT[4:])))
+
+    assert (await uploads.status(upload_id, ANN)).session.offset == 0
+    with pytest.raises(OffsetMismatch):
+        await uploads.append(upload_id, ANN, Incoming(never, at=10))
+    uploaded = await uploads.append(upload_id, ANN, Incoming(body(b"abcdefghij"), at=0))
+    assert uploaded.file is not None
+    assert uploaded.file.crc32c == crc32c(b"abcdefghij")
+
+
+async def test_an_upload_that_a_crash_left_full_is_no_file_if_it_cannot_be_synced(
+    lasting_world: World, request: pytest.FixtureRequest
+) -> None:
+    engine = lasting_world.engine
+    upload_id = await created(engine)
+    await store_bytes(lasting_world.blobs, upload_id, TEXT, complete=False)
+
+    request.getfixturevalue("failing_sync")
+    swept = await engine.sweeper.sweep()
+    again = await engine.sweeper.sweep()
+
+    found = await engine.uploads.status(upload_id, ANN)
+    assert (found.session.offset, found.file) == (0, None)
+    assert (swept["failed: BYTES_LOST"], swept["complete"], again["complete"]) == (1, 0, 0)
 
 
 # A crash

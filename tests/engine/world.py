@@ -96,9 +96,9 @@ def memory_world() -> World:
     return World(MemoryBlobs(clock), MemoryCatalog(), MemoryLeases, clock)
 
 
-def disk_world(root: Path) -> World:
+def disk_world(root: Path, *, fsync: Fsync = Fsync.NEVER) -> World:
     """Blobs and leases on a disk; each start has leases of its own, as each process does."""
-    blobs = DiskBlobs(root / "blobs", fsync=Fsync.NEVER)
+    blobs = DiskBlobs(root / "blobs", fsync=fsync)
     closing: list[Callable[[], object]] = [blobs.close]
 
     def new_leases() -> Leases:

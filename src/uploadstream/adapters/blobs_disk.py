@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 from uploadstream.adapters import disk_ends, disk_names
-from uploadstream.adapters.disk_files import make_directories, place_first, replace, sync, temporary, unlink
+from uploadstream.adapters.disk_files import make_directories, opened, place_first, replace, sync, temporary, unlink
 from uploadstream.adapters.disk_io import Pace, Room, read_now, start_writeback, write_all
-from uploadstream.core.errors import OffsetMismatch, StorageFull, StorageUnavailable
+from uploadstream.core.errors import BytesLost, OffsetMismatch, StorageFull, StorageUnavailable
 from uploadstream.core.sizes import MIB
 from uploadstream.ports import Blob, Bytes, Sink
 
@@ -152,9 +152,10 @@ class DiskBlobs:
             await self.in_thread(self._sync, self.path(key))
 
     def _sync(self, path: Path) -> None:
-        for each in (path, path.parent):
-            with suppress(FileNotFoundError):
-                sync(each)
+        with suppress(FileNotFoundError):
+            with opened(path) as fd, vouched_for(path, kept=0):
+                os.fsync(fd)
+            sync(path.parent)  # the name too
 
     async def remove(self, key: str) -> None:
         """See ports.BlobStore."""
@@ -237,6 +238,8 @@ class DiskSink:
         self._start = at
         self._end = at
         self._staged = staged
+        # Where the bytes end that are on the disk for sure.
+        self._durable_end = at if store.fsync is Fsync.CHUNK else 0
         # The mark is on the disk before any byte that it is about.
         self._is_mark_durable = not staged or store.fsync is Fsync.NEVER
         self._written_back = at
@@ -272,7 +275,9 @@ class DiskSink:
 
     def _write_durably(self, views: Sequence[Bytes], count: int, at: int) -> None:
         self._write(views, count, at)
-        os.fdatasync(self._fd)
+        with vouched_for(self._path, kept=self._durable_end):
+            os.fdatasync(self._fd)
+        self._durable_end = at + count
         if not at:
             sync(self._path.parent)  # the name too
 
@@ -301,7 +306,8 @@ class DiskSink:
             os.close(self._fd)
 
     def _sync(self) -> None:
-        os.fsync(self._fd)
+        with vouched_for(self._path, kept=self._durable_end):
+            os.fsync(self._fd)
         if self._staged:
             disk_ends.unmark(self._path)
         sync(self._path.parent)  # the name too
@@ -309,6 +315,21 @@ class DiskSink:
     def _drop(self) -> None:
         os.ftruncate(self._fd, self._start)
         disk_ends.unmark(self._path)
+
+
+@contextmanager
+def vouched_for(path: Path, *, kept: int) -> Iterator[None]:
+    """If a sync fails, the blob ends behind what was synced before. BytesLost.
+
+    Linux says once that pages could not be written, and takes them for written from then on (fsync(2), EIO): the next
+    sync would succeed, and they would be read from memory until that is needed for something else.
+    """
+    try:
+        yield
+    except OSError as error:
+        disk_names.note_of(path).unlink(missing_ok=True)
+        os.truncate(path, kept)
+        raise BytesLost(kept=kept) from error
 
 
 @contextmanager

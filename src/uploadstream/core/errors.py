@@ -23,7 +23,8 @@
     ├── BodyTimeout              the body brought no byte for too long
     └── Unavailable              the fault is ours; a retry may succeed
         ├── StorageUnavailable
-        │   └── StorageFull
+        │   ├── StorageFull
+        │   └── BytesLost        bytes that were taken cannot be kept
         ├── CatalogUnavailable
         ├── TooManyListeners     as many hear of events as can be told
         └── Draining             the server is about to stop
@@ -317,6 +318,17 @@ class StorageFull(StorageUnavailable):
 
     def __str__(self) -> str:
         return f"Storage is full, {iec(self.free)} left; nothing was lost, retry when there is room"
+
+
+@dataclass(eq=False)
+class BytesLost(StorageUnavailable):
+    """The store could not keep what it had taken; of the upload it has the first `kept` bytes."""
+
+    kept: int
+    reason: ClassVar[str] = "BYTES_LOST"
+
+    def __str__(self) -> str:
+        return f"Storage could not keep what it was given; send it again from byte {self.kept}"
 
 
 @dataclass(eq=False)

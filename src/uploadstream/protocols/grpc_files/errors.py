@@ -46,6 +46,7 @@ STATUS: Final[Mapping[type[errors.Refusal], grpc.StatusCode]] = {
     errors.StorageUnavailable: grpc.StatusCode.UNAVAILABLE,
     # google.rpc.Code, RESOURCE_EXHAUSTED: "perhaps the entire file system is out of space"
     errors.StorageFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.BytesLost: grpc.StatusCode.UNAVAILABLE,
     errors.CatalogUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.TooManyListeners: grpc.StatusCode.UNAVAILABLE,
     errors.Draining: grpc.StatusCode.UNAVAILABLE,
