@@ -7,3 +7,4 @@ from uploadstream.client.values import FileInfo as FileInfo
 from uploadstream.client.values import Progress as Progress
 from uploadstream.client.values import Step as Step
 from uploadstream.client.values import UploadInfo as UploadInfo
+from uploadstream.embedding.application import UploadStream as UploadStream

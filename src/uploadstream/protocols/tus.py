@@ -34,6 +34,7 @@ from uploadstream.engine.checking import Given
 from uploadstream.engine.intake import Intake
 from uploadstream.engine.uploads import Uploaded, Uploads
 from uploadstream.engine.watch import Incoming
+from uploadstream.http.addresses import address
 from uploadstream.http.fields import check_single, essence, http_date, read_count, read_text, shown
 from uploadstream.http.pour import ClientGone, pour_body
 from uploadstream.http.problems import STATUS, fields_of, status_of
@@ -292,7 +293,7 @@ class Tus:
             except (ChecksumMismatch, BadField):  # nobody is told where the upload is
                 await self._uploads.abort(upload_id, caller)
                 raise
-        fields = {"Location": f"{self._path}/{uploaded.session.id}", **self._offset(uploaded)}
+        fields = {"Location": address(request.scope, f"{self._path}/{uploaded.session.id}"), **self._offset(uploaded)}
         return Response(status_code=HTTPStatus.CREATED, headers=fields)
 
     async def head(self, request: Request) -> Response:

@@ -1,7 +1,7 @@
 // The REST API: its addresses, and its refusals as errors that say what is wrong.
 
 // Everything is beside the page, wherever it is mounted.
-const base = new URL(".", document.baseURI);
+export const base = new URL(".", document.baseURI);
 
 // In open mode a user may be named: /?user=alice.
 export const user = new URLSearchParams(location.search).get("user") ?? "";

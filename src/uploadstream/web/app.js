@@ -1,6 +1,6 @@
 // Puts the page together.
 
-import { contentAddress, user } from "./api.js";
+import { base, contentAddress, user } from "./api.js";
 import { copy, Library } from "./library.js";
 import { follow } from "./live.js";
 import { Pond } from "./pond.js";
@@ -54,5 +54,5 @@ if (missing.length) {
   });
 }
 
-command.textContent = `uploadstream put film.mp4${user ? ` --user ${user}` : ""} --server ${location.origin}`;
+command.textContent = `uploadstream put film.mp4${user ? ` --user ${user}` : ""} --server ${base.href.replace(/\/$/, "")}`;
 document.getElementById("copy-command").onclick = () => copy(command.textContent, "Command copied");

@@ -25,6 +25,7 @@ from uploadstream.engine.downloads import Downloads
 from uploadstream.engine.intake import Intake
 from uploadstream.engine.uploads import Uploaded, Uploads
 from uploadstream.engine.watch import Incoming
+from uploadstream.http.addresses import address
 from uploadstream.http.callers import caller_of
 from uploadstream.http.digests import NAMES, read_wanted, write_digest
 from uploadstream.http.interim import Interim
@@ -64,10 +65,9 @@ class Exchange:
     location: str = ""  # what a creation's answers have to name
     upload_id: str = ""
 
-    @property
-    def root(self) -> str:
-        """What stands before our paths where we are mounted."""
-        return str(self.request.scope.get("root_path", ""))
+    def address(self, path: str) -> str:
+        """One of our paths as the sender can ask for it."""
+        return address(self.request.scope, path)
 
     @property
     def caller(self) -> Caller:
@@ -184,7 +184,7 @@ class Ietf:
         uploaded = await self._uploads.create(creation.declared, exchange.caller, count=first.count or 0)
         if uploaded.file is None:
             exchange.upload_id = uploaded.session.id
-            exchange.location = f"{exchange.root}{self._path}/{uploaded.session.id}"
+            exchange.location = exchange.address(f"{self._path}/{uploaded.session.id}")
             state = self._state(exchange, uploaded)
             await exchange.tell({"Location": exchange.location, "Upload-Limit": state["Upload-Limit"]})
             if first.count != 0:
@@ -260,7 +260,7 @@ class Ietf:
 
     async def _stored(self, exchange: Exchange, file: File, state: Mapping[str, str] | None = None) -> Response:
         """The answer to a whole file, however it came (R12, R24, R27), with the digest that is wanted (R37)."""
-        fields = {**(state or {}), "Location": f"{exchange.root}{CONTENT_PATH.format(id=file.id)}"}
+        fields = {**(state or {}), "Location": exchange.address(CONTENT_PATH.format(id=file.id))}
         wants = exchange.fields.get("want-repr-digest") or read_kept(file.metadata, "want-repr-digest")
         wanted = read_wanted(wants)
         if wanted is not None:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 
 from uploadstream.core.session import Session, State
+from uploadstream.http.addresses import address
 from uploadstream.protocols.rest.spellings import WayOut
 
 CHUNK = "application/offset+octet-stream"
@@ -16,12 +17,12 @@ def write_ways(request: Request, session: Session, *, grpc_port: int | None) -> 
     """What to send next over each protocol; nothing for an upload that is complete."""
     if session.state is not State.OPEN:
         return []
-    root, offset = request.scope.get("root_path", "").removesuffix("/"), str(session.offset)
+    offset, here = str(session.offset), address(request.scope, f"/files/{session.id}")
     tus = {"Tus-Resumable": "1.0.0", "Upload-Offset": offset, "Content-Type": CHUNK}
     ietf = {"Upload-Complete": "?1", "Upload-Offset": offset, "Content-Type": "application/partial-upload"}
     ways = [
-        WayOut(protocol="tus", method="PATCH", url=f"{root}/files/{session.id}", headers=tus),
-        WayOut(protocol="ietf", method="PATCH", url=f"{root}/files/{session.id}", headers=ietf),
+        WayOut(protocol="tus", method="PATCH", url=here, headers=tus),
+        WayOut(protocol="ietf", method="PATCH", url=here, headers=ietf),
     ]
     if session.length is not None:  # which FilePond says in every request
         filepond = {
@@ -30,7 +31,7 @@ def write_ways(request: Request, session: Session, *, grpc_port: int | None) -> 
             "Upload-Name": quote(session.declared.filename),
             "Content-Type": CHUNK,
         }
-        url = f"{root}/filepond?patch={session.id}"
+        url = address(request.scope, f"/filepond?patch={session.id}")
         ways.append(WayOut(protocol="filepond", method="PATCH", url=url, headers=filepond))
     if grpc_port is not None:
         ways.append(

@@ -1,0 +1,1 @@
+"""The service as a library: an ASGI application inside another one."""
