@@ -235,12 +235,30 @@ async def test_more_bytes_than_declared_are_never_written(engine: Engine, bring:
     assert await content(engine, uploaded.file) == b"abcdefghij"
 
 
+@pytest.mark.parametrize("bring", [body, received])
+async def test_no_file_is_made_of_an_upload_whose_sender_was_told_that_it_is_too_long(
+    engine: Engine, bring: Bring, world: World
+) -> None:
+    upload_id = await created(engine)
+
+    with pytest.raises(LengthMismatch, match=r"^Received 11 bytes, declared 10$"):
+        await engine.uploads.append(upload_id, ANN, Incoming(bring(b"abcde", b"fghij", b"k"), at=0))
+
+    await engine.sweeper.sweep()
+    with pytest.raises(Gone, match="refused"):
+        await engine.uploads.status(upload_id, ANN)
+    assert (await engine.files.list(ANN)).rows == []
+    assert await blob_keys(world) == set()
+
+
 async def test_a_body_known_to_be_too_long_is_refused_before_its_first_byte(engine: Engine) -> None:
     upload_id = await created(engine)
     await engine.uploads.append(upload_id, ANN, Incoming(body(b"abc"), at=0, count=3))
 
     with pytest.raises(LengthMismatch, match=r"^Received 11 bytes, declared 10$"):
         await engine.uploads.append(upload_id, ANN, Incoming(never, at=3, count=8))
+
+    assert (await engine.uploads.append(upload_id, ANN, Incoming(body(b"defghij"), at=3, count=7))).file
 
 
 async def test_a_cut_body_keeps_what_came(engine: Engine) -> None:

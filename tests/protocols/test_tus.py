@@ -314,7 +314,7 @@ async def test_t9_an_unknown_upload_is_404(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("known", [False, True])
-async def test_t9_more_than_the_declared_length_is_413_and_of_it_only_what_fits_is_kept(
+async def test_t9_a_body_that_is_too_long_is_413_and_ends_the_upload_unless_it_said_so_before(
     client: httpx.AsyncClient, known: bool
 ) -> None:
     async def chunks() -> AsyncIterator[bytes]:
@@ -328,7 +328,8 @@ async def test_t9_more_than_the_declared_length_is_413_and_of_it_only_what_fits_
 
     assert answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     assert answer.text == "Received 11 bytes, declared 10\n"
-    assert await offset(client, url) == (0 if known else 10)
+    after = await client.head(url, headers=TUS)
+    assert (after.status_code, after.headers.get("Upload-Offset")) == ((200, "0") if known else (410, None))
 
 
 async def test_t10_a_cut_connection_keeps_its_bytes(app: Starlette, client: httpx.AsyncClient) -> None:
@@ -563,6 +564,23 @@ async def test_t18_a_post_with_more_bytes_than_declared_is_413_and_leaves_nothin
 
     assert answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     assert answer.text == "Received 4 bytes, declared 3\n"
+    assert await blob_keys(world) == set()
+    assert (await world.engine.uploads.list(NOBODY)).rows == []
+
+
+@pytest.mark.parametrize("fields", [{"Upload-Length": "3"}, {"Upload-Defer-Length": "1"}])
+async def test_t18_a_post_whose_body_turns_out_too_long_is_413_and_leaves_nothing(
+    world: World, fields: dict[str, str]
+) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"abc"
+        yield b"def"
+
+    world.start(limits=Limits(file_size_max=5))
+    async with client_of(Starlette(routes=Tus(world.engine.uploads).routes())) as client:
+        answer = await client.post("/files", headers={**CHUNK, **fields}, content=chunks())
+
+    assert answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     assert await blob_keys(world) == set()
     assert (await world.engine.uploads.list(NOBODY)).rows == []
 

@@ -214,9 +214,15 @@ class Session:
             return TooLarge(size=self.offset + count, limit=self.size_max)
         return LengthMismatch(received=self.offset + count, declared=self.length)
 
-    def is_passed(self, error: LengthMismatch) -> bool:
-        """Whether that error says that bytes came, or would have, behind the upload's length."""
-        return error.declared == self.length and error.received > error.declared
+    def is_ended_by(self, error: LengthMismatch, *, began: int, complete: bool | None) -> bool:
+        """Whether a body that was too long ends the upload, which stands here after it. `began`: where the body did.
+
+        Who says for itself when an upload is complete (`complete`), and brings more than its length, or only announces
+        that, has lost count. Of others what fits is kept, as of every body that ends badly; but with all its bytes the
+        upload would become a file, whose sender was told that it is none.
+        """
+        is_passed = error.declared == self.length and error.received > error.declared
+        return is_passed and (complete is not None or began < self.offset == self.length)
 
     def check_open(self) -> None:
         """Raise unless the upload still takes bytes."""

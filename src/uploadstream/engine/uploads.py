@@ -125,7 +125,7 @@ class Uploads:
 
         A length declares the upload's, or must agree with it; the offset, if none is said, is where the upload ends.
         An older request on the same upload is ended first. Whatever ends the body early, the bytes that came are kept;
-        but an upload whose sender says when it is complete ends with the first byte behind its length.
+        but one that has all its bytes and is brought more, or whose sender keeps count for itself, ends (is_ended_by).
         OffsetMismatch, BadInput, UploadClosed, Busy, TakenOver, BodyTimeout, NotFound, Gone; and whatever the pouring
         raises.
         """
@@ -152,9 +152,9 @@ class Uploads:
                     await self._receiver.end(session, caller, End.REFUSED, why=str(error))
                     raise
                 except LengthMismatch as error:
-                    # who keeps count for itself, and has lost it, cannot be told where to go on
-                    if incoming.complete is not None and session.is_passed(error):
-                        await self._receiver.end(session, caller, End.REFUSED, why=str(error))
+                    stored = await self._as_stored(session)
+                    if stored.is_ended_by(error, began=session.offset, complete=incoming.complete):
+                        await self._receiver.end(stored, caller, End.REFUSED, why=str(error))
                     raise
             if incoming.count is None:
                 await self._receiver.receive_nothing(found.session, pouring, incoming.pour)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPMethod, HTTPStatus
@@ -23,7 +24,9 @@ from uploadstream.core.digests import ALGORITHMS, Digest, check_digest
 from uploadstream.core.errors import (
     BadBodyType,
     BadField,
+    BadInput,
     ChecksumMismatch,
+    Gone,
     LengthMismatch,
     Refusal,
     Unavailable,
@@ -290,8 +293,9 @@ class Tus:
             upload_id = uploaded.session.id
             try:
                 uploaded = await self._uploads.append(upload_id, caller, Incoming(into(request), at=0, digest=digest))
-            except (ChecksumMismatch, BadField):  # nobody is told where the upload is
-                await self._uploads.abort(upload_id, caller)
+            except (ChecksumMismatch, BadInput):  # nobody is told where the upload is
+                with suppress(Gone):
+                    await self._uploads.abort(upload_id, caller)
                 raise
         fields = {"Location": address(request.scope, f"{self._path}/{uploaded.session.id}"), **self._offset(uploaded)}
         return Response(status_code=HTTPStatus.CREATED, headers=fields)
