@@ -33,7 +33,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "grpc_status": ("protocols.grpc_*", "client.*"),
     "http_sf": ("http.structured",),
     "httptools": ("servers.http1",),
-    "httpx": ("client.*",),
+    "httpx": ("adapters.web", "client.*"),
     "platformdirs": ("client.*",),
     "pydantic": ("settings", "embedding.options", "protocols.rest.*"),
     "pydantic_settings": ("settings", "embedding.options"),

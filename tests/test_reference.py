@@ -32,7 +32,7 @@ def test_every_setting_is_on_the_page_with_its_default(name: str) -> None:
 
     shown = ROWS[f"`{variable}`"][0]
 
-    assert shown == (f"`{spelled(default)}`" if default not in {None, ""} else "")
+    assert shown == (f"`{spelled(default)}`" if default not in {None, "", ()} else "")
     assert variable in README or f"`_{name.upper()}`" in README or name == "processing"
 
 

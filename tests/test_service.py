@@ -61,6 +61,24 @@ async def test_a_service_that_cannot_start_keeps_nothing_open(tmp_path: Path, mo
     assert [name for name in left if not name.startswith("asyncio")] == []
 
 
+async def test_f11_files_are_fetched_from_hosts_that_are_named_and_from_none_by_default(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    said = []
+
+    for hosts in ((), ("a.test", "*.b.test"), ("*",)):
+        async with AsyncExitStack() as opened:
+            running = await opened.enter_async_context(app.service(settings.model_copy(update={"fetch_hosts": hosts})))
+            http = app.http_app(running, is_draining=lambda: False)
+            client = await opened.enter_async_context(client_of(http))
+            said.append((await client.get("/filepond?fetch=http://127.0.0.1:8080/")).text)
+
+    assert said == [
+        "fetch: is off on this server",
+        "fetch: files of 127.0.0.1 are not fetched here",
+        "fetch: 127.0.0.1 is not at a public address",
+    ]
+
+
 def names_in(root: Path) -> list[str]:
     return sorted(path.name for path in root.iterdir())
 

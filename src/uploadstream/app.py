@@ -23,6 +23,7 @@ from uploadstream.adapters.catalog.schema import SchemaTooNew
 from uploadstream.adapters.disk_files import make_directories
 from uploadstream.adapters.leases_disk import DiskLeases
 from uploadstream.adapters.system import SystemClock
+from uploadstream.adapters.web import HttpWeb
 from uploadstream.core.errors import Draining
 from uploadstream.engine.buffers import Buffers
 from uploadstream.engine.chunks import Chunks
@@ -39,7 +40,7 @@ from uploadstream.engine.watch import Watch
 from uploadstream.http.choice import Choice, only
 from uploadstream.http.cors import with_cors
 from uploadstream.observability.logs import configure
-from uploadstream.ports import Ports
+from uploadstream.ports import Ports, Web
 from uploadstream.protocols.content.endpoint import Content
 from uploadstream.protocols.content.openapi import OPENAPI
 from uploadstream.protocols.filepond.endpoint import FilePond
@@ -95,6 +96,7 @@ class Service:
     sweeper: Sweeper
     watch: Watch
     events: Events
+    web: Web | None
 
 
 @asynccontextmanager
@@ -118,7 +120,10 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         sweeper = Sweeper(ports, uploads, tombstone_ttl=settings.trash_ttl)
         events = Events(ports, uploads)
         opened.callback(events.stop)
-        yield Service(ports, uploads, Downloads(ports, files, uploads), files, sweeper, watch, events)
+        web = HttpWeb(settings.fetch_hosts) if settings.fetch_hosts else None
+        if web is not None:
+            opened.push_async_callback(web.close)
+        yield Service(ports, uploads, Downloads(ports, files, uploads), files, sweeper, watch, events, web)
 
 
 def http_app(
@@ -137,7 +142,7 @@ def http_app(
         *Health(checks, is_draining).routes(),
         *only(Choice.TUS, Tus(running.uploads, beside=ietf.discovery()).routes()),
         *only(Choice.IETF, ietf.routes()),
-        *FilePond(running.uploads, Chunks(running.uploads), running.downloads).routes(),
+        *FilePond(running.uploads, Chunks(running.uploads), running.downloads, running.web).routes(),
         *Content(running.downloads).routes(),
         *Page().routes(),
         Mount("/", rest.app(title="UploadStream", version=version("uploadstream"), beside=OPENAPI)),

@@ -273,9 +273,14 @@ class Catalog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A file that another server has begun to send; `size` None: it does not say how long it is."""
+    """A file that another server has begun to send, and what that says of it, which may be anything.
 
-    filename: str
+    `name`: the last word of the URL's path. `disposition`: the field Content-Disposition, which may have a better one;
+    `content_type`: the field Content-Type, or "". `size` None: it does not say how long the file is.
+    """
+
+    name: str
+    disposition: str | None
     content_type: str
     size: int | None
     pieces: AsyncIterator[bytes]

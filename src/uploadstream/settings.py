@@ -43,6 +43,9 @@ _NEAR: Final = 0.7  # of difflib: a letter too many, a word left out
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII)
 _PORTS: Final = {"http": ":80", "https": ":443"}  # which browsers leave out
 
+# With or without a star for whatever is before it; or an address, of version 6 with its brackets or without.
+_HOST: Final = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:.]+", re.ASCII)
+
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.ASCII)
 # So that a time from now on is always a date.
 LONGEST: Final = timedelta(days=36_500)
@@ -115,6 +118,29 @@ def _are_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
     return origins
 
 
+def _hosts(value: object) -> object:
+    """Hosts as they are compared: lower case, other letters than ASCII as they are looked up; `off` is none."""
+    if not isinstance(value, str):
+        return value
+    hosts = (part.strip().lower().rstrip(".").strip("[]") for part in value.split(","))
+    return tuple(_looked_up(host) for host in hosts if host and host != "off")
+
+
+def _looked_up(host: str) -> str:
+    try:
+        return host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError:
+        return host
+
+
+def _are_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            message = f"{host!r} is no host; write *, or such as example.com,*.example.org"
+            raise ValueError(message)
+    return hosts
+
+
 def _dsn(value: str, *, scheme: str) -> str:
     """Empty, or `scheme:///path`. What is refused may hold a password, and is not repeated."""
     path = value.removeprefix(f"{scheme}:///")
@@ -138,6 +164,7 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 SomeTime = Annotated[Duration, AfterValidator(_more_than_nothing)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins), AfterValidator(_are_origins)]
+Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts), AfterValidator(_are_hosts)]
 Patterns = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_patterns), AfterValidator(_well_formed)]
 
 
@@ -198,6 +225,10 @@ class Settings(BaseSettings):
     trash_ttl: Duration = Field(timedelta(days=30), description="life of a deleted file")
     allowed_types: Patterns = Field(
         ("*/*",), description="patterns that a file's detected type must match, separated by commas"
+    )
+    fetch_hosts: Hosts = Field(
+        (),
+        description="hosts whose files are fetched if FilePond asks for it, separated by commas (*: all public ones)",
     )
     fsync: FsyncPolicy = Field(
         FsyncPolicy.COMPLETE, description="what is synced before success is said: never, complete (files) or chunk"

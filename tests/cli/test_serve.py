@@ -40,7 +40,7 @@ def test_help_lists_every_setting_whole_with_its_default(cli: CommandLine, colum
     for field, known in Settings.model_fields.items():
         assert f" {option_of(field)} " in said
         (shown,) = re.findall(rf" {variable_of(field)} (.*?) *│", said)
-        if known.default not in {None, ""}:
+        if known.default not in {None, "", ()}:
             assert shown == f"(default: {spelled(known.default)})"
 
 

@@ -19,13 +19,14 @@ from tests.protocols.asgi import at_once, client_of, cut_request
 from uploadstream.core.access import Caller
 from uploadstream.core.errors import BadField, LengthMismatch, Refusal, TooLarge, every_refusal
 from uploadstream.core.files import File
+from uploadstream.core.media import SNIFF_BYTES
 from uploadstream.core.session import Limits
 from uploadstream.core.sizes import KIB
 from uploadstream.engine.chunks import Chunks
 from uploadstream.http.cors import EXPOSED
 from uploadstream.ports import Remote, Web
 from uploadstream.protocols.filepond.endpoint import FilePond, out_of
-from uploadstream.protocols.filepond.fields import CHUNK_TYPE, write_disposition, write_refusal
+from uploadstream.protocols.filepond.fields import CHUNK_TYPE, read_remote, write_disposition, write_refusal
 from uploadstream.protocols.filepond.forms import FORM_BYTES_MAX
 
 URL = "/filepond"
@@ -39,24 +40,39 @@ CHUNK = 300
 class OneFile:
     """Another server, which has one file."""
 
-    def __init__(self, data: bytes, *, size: int | None = None, error: Refusal | None = None) -> None:
-        self.remote = ("remote.bin", "application/x-test", size)
-        self.data, self.error = data, error
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        size: int | None = None,
+        error: Refusal | None = None,
+        name: str = "remote.bin",
+        disposition: str | None = None,
+        content_type: str = "application/x-test",
+        first: int = 10,
+    ) -> None:
+        self.remote = (name, disposition, content_type, size)
+        self.data, self.error, self.first = data, error, first
         self.asked: list[str] = []
 
     @asynccontextmanager
     async def get(self, url: str, *, size_max: int) -> AsyncIterator[Remote]:
         self.asked.append(url)
 
-        async def pieces() -> AsyncIterator[bytes]:
-            yield self.data[:10]
-            if self.error is not None:
-                raise self.error
-            yield self.data[10:]
-
         if url == "http://nowhere.test/":
             raise BadField("fetch", "nowhere.test is not known")
-        yield Remote(*self.remote, pieces())
+        yield self.answer()
+
+    def answer(self) -> Remote:
+        return Remote(*self.remote, self.pieces())
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        if self.data:
+            yield self.data[: self.first]
+        if self.error is not None:
+            raise self.error
+        if self.data:
+            yield self.data[self.first :]
 
 
 def app_of(world: World, web: Web | None = None) -> Starlette:
@@ -699,6 +715,98 @@ async def test_f11_of_a_file_that_fails_nothing_is_left(world: World, error: Ref
 
     assert answer.status_code == status
     assert await blob_keys(world) == set()
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def test_f11_a_file_that_fails_while_it_is_handed_on_has_no_end(world: World) -> None:
+    """F11. The browser must not take what came for the whole."""
+    path = f"{URL}?fetch=https://example.org/a"
+    web = OneFile(2 * DATA, first=SNIFF_BYTES)
+
+    whole = await cut_request(app_of(world, web), "GET", path, {}, then=forever)
+    web.error = BadField("fetch", "example.org broke off")
+    part = await cut_request(app_of(world, web), "GET", path, {}, then=forever)
+
+    assert whole[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+    assert [message["more_body"] for message in part[1:]] == [True]
+    assert part[1]["body"] == DATA[:SNIFF_BYTES]
+
+
+async def test_f11_a_file_that_fails_before_it_can_be_known_is_refused(world: World) -> None:
+    web = OneFile(DATA, error=BadField("fetch", "example.org broke off"))
+    async with client_of(app_of(world, web)) as client:
+        answer = await client.get(f"{URL}?fetch=https://example.org/a")
+
+    assert (answer.status_code, answer.text) == (HTTPStatus.BAD_REQUEST, "fetch: example.org broke off")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("limits", [Limits(), Limits(allowed_types=("image/*",))], ids=["declared", "allowed"])
+async def test_f11_what_comes_must_be_what_it_is_said_to_be_and_be_let_in(method: str, limits: Limits) -> None:
+    world = memory_world()
+    world.start(limits=limits)
+    declared = "image/png" if limits == Limits() else ""
+    web = OneFile(b"#!/bin/sh\nrm -r .\n", content_type=declared)
+    async with client_of(app_of(world, web)) as client:
+        answer = await client.request(method, f"{URL}?fetch=https://example.org/a.png")
+
+    assert answer.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    assert await blob_keys(world) == set()
+
+
+async def test_f11_an_empty_file_is_handed_on(world: World) -> None:
+    async with client_of(app_of(world, OneFile(b"", size=0, content_type=""))) as client:
+        answer = await client.get(f"{URL}?fetch=https://example.org/")
+
+    assert (answer.content, answer.headers["Content-Length"]) == (b"", "0")
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+
+
+async def test_f11_a_load_of_a_url_is_a_fetch(world: World, web: OneFile) -> None:
+    async with client_of(app_of(world, web)) as client:
+        answer = await client.get(f"{URL}?load=https%3A%2F%2Fexample.org%2Fa")
+
+    assert (answer.content, web.asked) == (DATA, ["https://example.org/a"])
+
+
+@pytest.mark.parametrize(
+    ("name", "disposition", "expected"),
+    [
+        ("a.png", None, "a.png"),
+        ("a.png", 'inline; filename="b.png"', "b.png"),
+        ("a.png", "attachment; filename=\"b\"; filename*=UTF-8''%C3%9C.png", "Ü.png"),
+        ("a.png", 'attachment; filename="../../etc/passwd"', "passwd"),
+        ("a.png", r'attachment; filename="C:\\x\\c.png"', "c.png"),
+        ("a.png", 'attachment; filename=".."', "a.png"),
+        ("a.png", f'attachment; filename="{"x" * 300}"', "a.png"),
+        ("a.png", f'attachment; filename="{"x" * 5000}"', "a.png"),
+        ("a.png", "attachment; filename*=UTF-8''a%00b", "a.png"),
+        ("a\nb", None, "unnamed"),
+        ("", "attachment", "unnamed"),
+        ("..", "", "unnamed"),
+    ],
+)
+def test_f11_a_name_from_another_server_is_a_name_or_none(name: str, disposition: str | None, expected: str) -> None:
+    declared = read_remote(OneFile(b"", name=name, disposition=disposition).answer(), "ann")
+
+    assert declared.filename == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("image/png; a=b", "image/png; a=b"),
+        ("Application/Octet-Stream", ""),
+        ("png", ""),
+        ("a/" + 300 * "b", ""),
+        ("", ""),
+    ],
+)
+def test_f11_a_type_from_another_server_is_a_type_or_none(said: str, expected: str) -> None:
+    assert read_remote(OneFile(b"", content_type=said).answer(), "ann").content_type == expected
 
 
 async def test_f11_a_server_that_cannot_be_reached_is_said_so(world: World, web: OneFile) -> None:

@@ -25,7 +25,12 @@ PANELS: Final = {
         "cors_origins": "LIST",
     },
     "Where it keeps files": {"data_dir": "DIR", "database": "DSN", "storage": "URL", "fsync": "POLICY"},
-    "What it takes": {"max_file_size": "SIZE", "max_chunk_size": "SIZE", "allowed_types": "LIST"},
+    "What it takes": {
+        "max_file_size": "SIZE",
+        "max_chunk_size": "SIZE",
+        "allowed_types": "LIST",
+        "fetch_hosts": "LIST",
+    },
     "How long": {"read_timeout": "TIME", "drain_timeout": "TIME", "upload_ttl": "TIME", "trash_ttl": "TIME"},
     "Processes": {"workers": "N", "processing": ""},
 }
@@ -34,6 +39,7 @@ _DEFAULTS: Final = {
     "auth": "open on loopback",
     "database": "DIR/catalog.sqlite",
     "storage": "DIR/blobs",
+    "fetch_hosts": "off",
     "tls_cert": "no TLS",
 }
 _NO_PROCESSING: Final = "no_processing"

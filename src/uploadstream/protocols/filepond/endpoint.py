@@ -6,8 +6,8 @@ tests name.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from http import HTTPMethod, HTTPStatus
 from typing import Final
@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from uploadstream.core.access import Caller
 from uploadstream.core.errors import BadField, LengthMismatch, Refusal, TooLarge
+from uploadstream.core.media import SNIFF_BYTES, check_allowed, check_declared
 from uploadstream.core.session import Declared
 from uploadstream.core.sizes import KIB, MIB
 from uploadstream.engine.chunks import Chunks
@@ -32,8 +33,10 @@ from uploadstream.http.pour import ClientGone, pour_body
 from uploadstream.http.problems import fields_of
 from uploadstream.ports import Remote, Web
 from uploadstream.protocols.filepond.fields import (
+    ANY_TYPE,
     read_chunk,
     read_declared,
+    read_remote,
     write_content,
     write_file,
     write_refusal,
@@ -48,6 +51,8 @@ LIST_BYTES_MAX: Final = 4 * MIB
 # By which names the query gives an id: to go on with an upload, or to read a file; a 5.0 has one for all.
 UPLOAD_KEYS: Final = ("patch", "id")
 FILE_KEYS: Final = ("restore", "load", "id")
+# With which an id never begins.
+URL_BEGINNINGS: Final = ("http://", "https://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,9 @@ class FilePond:
         request = Request(scope, receive)
         async with AsyncExitStack() as opened:
             response = await self._serve(request, opened)
-            await response(scope, receive, send)
+            # A fetched file that fails on its way: its answer is left without an end, so that it is not taken for it.
+            with suppress(BadField, TooLarge):
+                await response(scope, receive, send)
 
     async def _serve(self, request: Request, opened: AsyncExitStack) -> Response:
         """Its answer, or its refusal as a sentence."""
@@ -161,10 +168,11 @@ class FilePond:
     async def get(self, call: Call) -> Response:
         """The bytes of a file, ours (restore, load) or another server's (fetch)."""
         if (url := asked(call.request, "fetch")) is not None:
-            remote = await self._remote(call, url)
-            fields = write_content(remote.filename, remote.content_type, remote.size)
-            return StreamingResponse(remote.pieces, headers=fields)
-        file = await self._downloads.open(needed(call.request, *FILE_KEYS), call.caller)
+            return await self._hand_on(call, url)
+        wanted = needed(call.request, *FILE_KEYS)
+        if wanted.startswith(URL_BEGINNINGS):  # a `load` of what is not here
+            return await self._hand_on(call, wanted)
+        file = await self._downloads.open(wanted, call.caller)
         pieces = self._downloads.read(file, start=0, stop=file.size, piece_size=PIECE_SIZE)
         return StreamingResponse(pieces, headers=write_file(file))
 
@@ -179,9 +187,19 @@ class FilePond:
     async def _fetch_here(self, call: Call, url: str) -> Response:
         """Store a file of another server; the browser gets its id instead of its bytes."""
         remote = await self._remote(call, url)
-        declared = Declared(call.caller.user_id, remote.filename, remote.content_type, remote.size)
+        declared = read_remote(remote, call.caller.user_id)
         file = await self._uploads.store_whole(declared, call.caller, out_of(remote))
         return Response(headers={**write_file(file), "X-Content-Transfer-Id": file.id})
+
+    async def _hand_on(self, call: Call, url: str) -> Response:
+        """The bytes of a file of another server, if they may be taken here: the browser is going to send them."""
+        remote = await self._remote(call, url)
+        declared = read_remote(remote, call.caller.user_id)
+        first, pieces = await begun(remote.pieces)
+        detected = check_declared(declared.content_type, first)
+        check_allowed(detected, self._uploads.limits.allowed_types, declared=declared.content_type)
+        fields = write_content(declared.filename, declared.content_type or ANY_TYPE, remote.size)
+        return StreamingResponse(pieces, headers=fields)
 
     async def _remote(self, call: Call, url: str) -> Remote:
         if self._web is None:
@@ -232,6 +250,20 @@ def into(request: Request) -> Pour:
         await pour_body(request.scope, request.receive, intake)
 
     return pour
+
+
+async def begun(pieces: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
+    """The first bytes, as many as show what a file is, and all pieces, those among them."""
+    first = b""
+    while len(first) < SNIFF_BYTES and (piece := await anext(pieces, None)) is not None:
+        first += piece
+
+    async def all_of_them() -> AsyncIterator[bytes]:
+        yield first
+        async for piece in pieces:
+            yield piece
+
+    return first, all_of_them()
 
 
 def out_of(remote: Remote) -> Pour:

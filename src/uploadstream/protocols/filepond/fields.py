@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -13,9 +13,11 @@ from urllib.parse import quote
 
 from uploadstream.core.errors import BadBodyType, BadField, LengthMismatch, Refusal
 from uploadstream.core.files import File
+from uploadstream.core.media import check_content_type, check_filename
 from uploadstream.core.session import UNNAMED, Declared, Session
-from uploadstream.http.fields import essence, http_date, read_count, read_text, shown
+from uploadstream.http.fields import essence, http_date, read_count, read_filename, read_text, shown
 from uploadstream.http.problems import STATUS, status_of
+from uploadstream.ports import Remote
 from uploadstream.protocols.filepond.forms import FilePart
 
 CHUNK_TYPE: Final = "application/offset+octet-stream"
@@ -26,6 +28,7 @@ Fields = Mapping[str, str]
 
 # FilePond takes a quoted name through decodeURI, which `%` may break, and cuts quotes and semicolons off its end.
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9 !#$&()+,./:;=?@^_`{|}~-]*[A-Za-z0-9)_-]", re.ASCII)
+_SEPARATOR: Final = re.compile(r"[/\\]")
 # RFC 8187, section 3.2.1; decodeURI leaves the percent-encoded spellings of `#$&+` as they are.
 _EXTENDED_SAFE: Final = "!#$&+-.^_`|~"
 
@@ -65,6 +68,34 @@ def read_declared(headers: Fields, user_id: str, fields: Iterable[tuple[str, str
     name = file.filename if file else read_text(headers.get("upload-name", "")) or UNNAMED
     content_type = file.content_type if file and essence(file.content_type) != ANY_TYPE else ""
     return Declared(user_id, name, content_type, length, read_metadata(fields), is_told=file is None and length == 0)
+
+
+def read_remote(remote: Remote, user_id: str) -> Declared:
+    """What another server says of its file. What cannot be a name, or a type, is passed over."""
+    names = (_name_in(remote.disposition), last_word(remote.name))
+    name = next((name for name in names if _passes(check_filename, name)), UNNAMED)
+    is_type = essence(remote.content_type) != ANY_TYPE and _passes(check_content_type, remote.content_type)
+    return Declared(user_id, name, remote.content_type if is_type else "", remote.size)
+
+
+def _name_in(disposition: str | None) -> str:
+    try:
+        return last_word(read_filename(disposition))
+    except BadField:
+        return ""
+
+
+def last_word(path: str) -> str:
+    """What a path ends with (RFC 6266, section 4.3: nothing else of it is a name)."""
+    return _SEPARATOR.split(path)[-1]
+
+
+def _passes(check: Callable[[str], str], value: str) -> bool:
+    try:
+        check(value)
+    except BadField:
+        return False
+    return True
 
 
 def read_metadata(fields: Iterable[tuple[str, str]]) -> str:
