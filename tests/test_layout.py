@@ -31,6 +31,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "grpc_health": ("servers.grpc",),
     "grpc_reflection": ("servers.grpc",),
     "grpc_status": ("protocols.grpc_*", "client.*"),
+    "h11": ("cli.outside.exchange",),
+    "h2": ("cli.outside.http2",),
     "http_sf": ("http.structured",),
     "httptools": ("servers.http1",),
     "httpx": ("adapters.web", "client.*"),

@@ -21,6 +21,7 @@ from uploadstream.cli import screen
 from uploadstream.cli.findings import Finding, Level
 from uploadstream.cli.options import ApiKey, Json, User, client_of
 from uploadstream.cli.service_options import takes_settings, with_processing
+from uploadstream.client.endpoint import Endpoint
 from uploadstream.client.errors import UploadError
 from uploadstream.core.sizes import iec
 from uploadstream.settings import BadSettings, Settings, load
@@ -42,6 +43,13 @@ def doctor(
     server: Annotated[
         str, typer.Option(envvar="UPLOADSTREAM_SERVER", metavar="URL", help="Also ask this server something.")
     ] = "",
+    url: Annotated[
+        str,
+        typer.Option(metavar="URL", help="Check the deployment there instead, from outside, as its clients see it."),
+    ] = "",
+    origin: Annotated[
+        str, typer.Option(metavar="ORIGIN", show_default="any", help="With --url: whose pages are to be let in.")
+    ] = "",
     user: User = "",
     api_key: ApiKey = "",
     as_json: Json = False,
@@ -49,9 +57,13 @@ def doctor(
 ) -> None:
     """Check the configuration, and say what is wrong. Looks only: nothing is changed.
 
-    Takes the options and variables of serve, which is to be started with the same.
+    Takes the options and variables of serve, which is to be started with the same. With --url it takes ten seconds, and
+    begins uploads, which are gone when it is through.
     """
-    findings = [check_python(), *_of_the_machine(options), check_open_files()]
+    if url:
+        findings = list(_from_outside(url, origin, user, api_key))
+    else:
+        findings = [check_python(), *_of_the_machine(options), check_open_files()]
     if server:
         findings.append(check_server(server, user, api_key))
     if as_json:
@@ -63,6 +75,24 @@ def doctor(
     if failed:
         screen.fail(f"In the way of a good service: {', '.join(failed)}")
         raise typer.Exit(FAILED)
+
+
+def _from_outside(url: str, origin: str, user: str, api_key: str) -> Iterator[Finding]:
+    from uploadstream.adapters.system import SystemClock  # noqa: PLC0415 - help is shown without it
+    from uploadstream.cli.outside.visit import visit  # noqa: PLC0415 - as above
+
+    try:
+        address = Endpoint.parse(url)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--url") from None
+    if address.is_grpc:
+        raise typer.BadParameter(f"{url!r} is gRPC; write http:// or https://", param_hint="--url")
+    if not user.isascii():
+        raise typer.BadParameter("with --url, a name in ASCII", param_hint="--user")
+    who = {"X-User-Id": user} if user else {}
+    if api_key:
+        who["Authorization"] = f"Bearer {api_key}"
+    return visit(address, who=who, origin=origin, now=SystemClock().now())
 
 
 def _mark(level: Level) -> str:
