@@ -14,22 +14,22 @@ import struct
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from uploadstream.core.checks import check_each
 from uploadstream.core.errors import BadField, shortened
 from uploadstream.core.files import File
+from uploadstream.core.instants import instant_of, microseconds_of
 from uploadstream.core.media import FILENAME_BYTES_MAX
 from uploadstream.core.pages import Page
+from uploadstream.core.type_names import essence
 
 TYPE_LENGTH_MAX: Final = 127
 # The casefolded form of a name may be longer than the name.
 KEY_BYTES_MAX: Final = 4 * FILENAME_BYTES_MAX
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _NUMBER: Final = struct.Struct(">q")
 _ID_BYTES: Final = 16
 _TYPE_CHARACTERS: Final = r"[a-z0-9][a-z0-9!#$&^_.+-]*"
@@ -84,7 +84,7 @@ class Wanted:
 
     def lets_through(self, file: File) -> bool:
         """Whether the file is one of those."""
-        name = file.content_type.partition(";")[0].strip().lower()
+        name = essence(file.content_type)
         return (
             (file.deleted_at is not None) is self.deleted
             and self.name_part in name_key(file.filename)
@@ -149,7 +149,7 @@ def write_place(place: Place) -> str:
     """`place` as text for a URL."""
     match place.key:
         case datetime() as at:
-            packed = b"t" + _NUMBER.pack((at - _EPOCH) // _MICROSECOND)
+            packed = b"t" + _NUMBER.pack(microseconds_of(at))
         case int() as size:
             packed = b"s" + _NUMBER.pack(size)
         case name:
@@ -172,7 +172,7 @@ def read_place(token: str, sort: Sort) -> Place | None:
 def _read_key(packed: bytes, sort: Sort) -> Key:
     kind, value = packed[:1], packed[1:]
     if kind == b"t" and sort is Sort.UPLOADED_AT:
-        return _EPOCH + int(_NUMBER.unpack(value)[0]) * _MICROSECOND
+        return instant_of(int(_NUMBER.unpack(value)[0]))
     if kind == b"s" and sort is Sort.SIZE:
         return int(_NUMBER.unpack(value)[0])
     if kind == b"n" and sort is Sort.FILENAME and len(value) <= KEY_BYTES_MAX and b"\0" not in value:

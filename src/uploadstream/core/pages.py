@@ -11,18 +11,17 @@ import binascii
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 from uploadstream.core.errors import BadField
+from uploadstream.core.instants import instant_of, microseconds_of
 
 PAGE_SIZE_DEFAULT: Final = 20
 PAGE_SIZE_MAX: Final = 1000
 
 _TOKEN: Final = struct.Struct(">q16s")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def check_page_size(size: int) -> int:
 
 def write_token(place: Position) -> str:
     """`place` as text for a URL."""
-    packed = _TOKEN.pack((place.at - _EPOCH) // _MICROSECOND, UUID(place.id).bytes)
+    packed = _TOKEN.pack(microseconds_of(place.at), UUID(place.id).bytes)
     return base64.urlsafe_b64encode(packed).decode()
 
 
@@ -70,6 +69,6 @@ def read_token(token: str) -> Position | None:
         return None
     try:
         microseconds, packed_id = _TOKEN.unpack(base64.b64decode(token, altchars=b"-_", validate=True))
-        return Position(_EPOCH + microseconds * _MICROSECOND, str(UUID(bytes=packed_id)))
+        return Position(instant_of(microseconds), str(UUID(bytes=packed_id)))
     except (binascii.Error, struct.error, OverflowError, ValueError):
         raise BadField(field="page_token", problem="is not one that this service gave") from None

@@ -11,6 +11,7 @@ from email.utils import collapse_rfc2231_value, format_datetime
 from typing import Final
 from urllib.parse import quote
 
+from uploadstream.core import type_names
 from uploadstream.core.checks import together
 from uploadstream.core.errors import BadField, shortened
 from uploadstream.http.structured import write_dictionary
@@ -84,8 +85,8 @@ def http_date(at: datetime) -> str:
 
 
 def essence(content_type: str | None) -> str:
-    """A media type without parameters, in lower case."""
-    return (content_type or "").partition(";")[0].strip().lower()
+    """A media type without parameters, in lower case; empty if none is said."""
+    return type_names.essence(content_type or "")
 
 
 def disposition(filename: str, *, inline: bool = False) -> str:

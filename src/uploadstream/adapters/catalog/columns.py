@@ -6,7 +6,7 @@ Invariant: a value comes back equal to what was written, on every database.
 from __future__ import annotations
 
 import enum
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import BigInteger, DateTime, Dialect, Float, SmallInteger, Text, Uuid
@@ -17,10 +17,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
 
+from uploadstream.core.instants import instant_of, microseconds_of
 from uploadstream.core.parts import Part
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 Choice = TypeVar("Choice", bound=enum.StrEnum | enum.IntEnum)
 
@@ -44,11 +42,11 @@ class Instant(TypeDecorator[datetime]):
         """Microseconds since 1970 on SQLite."""
         if value is None or dialect.name != "sqlite":
             return value
-        return (value - _EPOCH) // _MICROSECOND
+        return microseconds_of(value)
 
     def process_result_value(self, value: datetime | int | None, _: Dialect) -> datetime | None:
         """In UTC."""
-        return _EPOCH + timedelta(microseconds=value) if isinstance(value, int) else value
+        return instant_of(value) if isinstance(value, int) else value
 
 
 class Chosen(TypeDecorator[Choice], Generic[Choice]):

@@ -6,12 +6,13 @@ import dataclasses
 import itertools
 import secrets
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from uploadstream.core.errors import BadField
 from uploadstream.core.files import Audit, File
+from uploadstream.core.instants import microseconds_of
 from uploadstream.core.listings import name_key
 from uploadstream.core.session import Declared, Session, State
 
@@ -21,8 +22,6 @@ PENDING: Final = "pending"
 PROCESS: Final = "process"
 
 FILE_FIELDS: Final = tuple(field.name for field in dataclasses.fields(File))
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _order = itertools.count()
 
 
@@ -74,7 +73,7 @@ def row_id(at: datetime) -> str:
     Sorted, such ids are in the order of their times, and those of one microsecond in the order they were made by
     this process. So a trail reads as it was written, and an index grows at its end.
     """
-    milliseconds, microseconds = divmod((at - _EPOCH) // _MICROSECOND, 1000)
+    milliseconds, microseconds = divmod(microseconds_of(at), 1000)
     count = next(_order) & 0x3FFF_FFFF
     bits = milliseconds << 80 | 0x7 << 76 | microseconds << 64 | 0b10 << 62 | count << 32 | secrets.randbits(32)
     return str(UUID(int=bits))

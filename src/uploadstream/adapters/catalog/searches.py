@@ -51,7 +51,7 @@ class _Shape:
 def search(connection: Connection, user_id: str, wanted: Wanted, after: Place | None, limit: int) -> Found:
     """A page of one user's files."""
     shape = _shape_of(wanted, continued=after is not None)
-    values = {"of": user_id, **_values(wanted, shape), "looks": LOOKS_MAX if shape.filters else limit}
+    values = {"of": user_id, **_values(wanted), "looks": LOOKS_MAX if shape.filters else limit}
     if after is not None:
         values |= {"after_key": after.key, "after_id": after.id}
     rows = connection.execute(statement(shape), {**values, "limit": limit}).all()
@@ -128,8 +128,9 @@ def _shape_of(wanted: Wanted, *, continued: bool) -> _Shape:
     )
 
 
-def _values(wanted: Wanted, shape: _Shape) -> dict[str, Any]:
-    values = {
+def _values(wanted: Wanted) -> dict[str, Any]:
+    """The parameters of all shapes; a statement takes those that it has."""
+    return {
         "since": wanted.since,
         "until": wanted.until,
         "name": _literally(wanted.name_part),
@@ -137,9 +138,6 @@ def _values(wanted: Wanted, shape: _Shape) -> dict[str, Any]:
         "type_name": wanted.type_name,
         "type_with_parameters": _literally(f"{wanted.type_name};"),
     }
-    used = {"since": shape.since, "until": shape.until, "name": shape.name, "type_start": shape.type_start}
-    used |= {"type_name": shape.type_name, "type_with_parameters": shape.type_name}
-    return {name: value for name, value in values.items() if used[name]}
 
 
 def _literally(text: str) -> str:

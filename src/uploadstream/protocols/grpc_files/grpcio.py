@@ -22,8 +22,6 @@ from uploadstream.protocols.grpc_files.messages import read_chunk, read_metadata
 from uploadstream.protocols.grpc_files.service import FileService
 from uploadstream.protocols.grpc_files.wire import read_request, read_sent
 
-SERVICE_NAME: Final = pb.DESCRIPTOR.services_by_name["FileService"].full_name
-
 Context = aio.ServicerContext[Any, bytes]  # reads bytes, or EOF
 Call = Callable[[Any, Any], Awaitable[Any]]
 Guard = Callable[[str, Call], Call]
