@@ -45,6 +45,17 @@ def test_all_conditions_together_are_judged_in_their_order() -> None:
         assert judge(fields, OURS) == expected(MATCH[a], UNMODIFIED[b], NONE_MATCH[c], MODIFIED_SINCE[d]), fields
 
 
+@pytest.mark.parametrize(
+    ("value", "named"), [("W/{}", True), ("{}", True), ('"b", W/{}', True), ("*", True), ("", False), ('"b"', False)]
+)
+def test_a_weak_tag_is_found_weakly_and_is_never_a_strong_one(value: str, named: bool) -> None:
+    weak, said = Validators(f"W/{TAG}"), value.format(TAG)
+
+    assert judge({"if-none-match": said}, weak) is (HTTPStatus.NOT_MODIFIED if named else HTTPStatus.OK)
+    assert judge({"if-match": said}, weak) is (HTTPStatus.OK if said == "*" else HTTPStatus.PRECONDITION_FAILED)
+    assert not is_range_meant(said, weak)
+
+
 def test_what_has_no_date_has_always_changed() -> None:
     assert judge({"if-modified-since": date()}, UNDATED) is HTTPStatus.OK
     assert judge({"if-unmodified-since": date()}, UNDATED) is HTTPStatus.PRECONDITION_FAILED

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from uploadstream.core.digests import ALGORITHMS, Digest
 from uploadstream.core.errors import BadField
-from uploadstream.http.digests import NAMES, read_digest, read_wanted, write_digest
+from uploadstream.http.digests import NAMES, read_digest, read_wanted, write_digest, write_known
 
 SHA256 = hashlib.sha256(b"hello").digest()
 FIELD = f"sha-256=:{base64.b64encode(SHA256).decode()}:"
@@ -64,3 +64,11 @@ def test_no_value_is_too_strange_to_be_read(value: str) -> None:
         read_digest("Content-Digest", value)
     except BadField:
         return
+
+
+def test_what_is_known_of_a_file_is_its_digest() -> None:
+    assert write_known(sha256=None, crc32c=0xE3069283) == "crc32c=:4waSgw==:"
+    sha256 = hashlib.sha256(b"123456789").hexdigest()
+    assert write_known(sha256=sha256, crc32c=0xE3069283) == (
+        "sha-256=:FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU=:, crc32c=:4waSgw==:"
+    )

@@ -1,6 +1,5 @@
 """Field values of HTTP are read strictly and written so that everybody reads them."""
 
-import hashlib
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from urllib.parse import unquote
@@ -23,7 +22,6 @@ from uploadstream.http.fields import (
     read_count,
     read_filename,
     read_text,
-    repr_digest,
     shown,
 )
 
@@ -197,11 +195,3 @@ def test_any_name_is_written_so_that_a_browser_reads_it_back(name: str) -> None:
     for other in others:
         assert unquote(other.removeprefix("filename*=UTF-8''"), errors="strict") == name
     assert others or plain[10:-1] == name
-
-
-def test_what_is_known_of_a_file_is_its_digest() -> None:
-    assert repr_digest(sha256=None, crc32c=0xE3069283) == "crc32c=:4waSgw==:"
-    sha256 = hashlib.sha256(b"123456789").hexdigest()
-    assert repr_digest(sha256=sha256, crc32c=0xE3069283) == (
-        "sha-256=:FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU=:, crc32c=:4waSgw==:"
-    )

@@ -10,7 +10,7 @@ import pytest
 from starlette.applications import Starlette
 
 from tests.protocols.asgi import client_of
-from uploadstream.web.page import Page, names, takes_gzip
+from uploadstream.web.page import Page, takes_gzip
 
 WEIGHT_MAX = 150_000
 
@@ -148,10 +148,3 @@ async def test_the_page_is_read_and_not_written_to(client: httpx.AsyncClient) ->
 )
 def test_gzip_is_sent_where_it_is_named_or_meant_and_not_refused(field: str, taken: bool) -> None:
     assert takes_gzip(field) is taken
-
-
-@pytest.mark.parametrize(
-    ("field", "named"), [('W/"a"', True), ('"a"', True), ('"b", W/"a"', True), ("*", True), ("", False), ('"b"', False)]
-)
-def test_a_tag_is_found_among_those_that_a_browser_has(field: str, named: bool) -> None:
-    assert names('W/"a"', field) is named

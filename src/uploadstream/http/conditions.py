@@ -25,7 +25,7 @@ _WEAK: Final = "W/"
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """What tells a representation from others: a strong tag, and where that is known a date."""
+    """What tells a representation from others: a tag, and where that is known a date."""
 
     tag: str
     modified_at: datetime | None = None
@@ -57,7 +57,7 @@ def is_range_meant(if_range: str | None, validators: Validators) -> bool:
         return True
     text = if_range.strip()
     if _ONE_TAG.fullmatch(text):
-        return text == validators.tag
+        return _has(text, validators.tag)
     at = _read_date(text)
     return at is not None and not (validators.has_changed_since(at) or _is_before(validators.modified_at, at))
 
@@ -67,13 +67,15 @@ def _is_before(modified_at: datetime | None, at: datetime) -> bool:
 
 
 def _has(value: str, tag: str, *, weakly: bool = False) -> bool:
-    """Whether a list of tags names this one. A list that makes no sense names none."""
+    """Whether a list of tags names this one (section 8.8.3.2). A list that makes no sense names none."""
     if value.strip() == _ANY:
         return True
     if not _TAGS.fullmatch(value):
         return False
     tags = _ONE_TAG.findall(value)
-    return tag in tags or (weakly and f"{_WEAK}{tag}" in tags)
+    if weakly:
+        return tag.removeprefix(_WEAK) in {one.removeprefix(_WEAK) for one in tags}
+    return tag in tags and not tag.startswith(_WEAK)
 
 
 def _read_date(value: str | None) -> datetime | None:

@@ -49,3 +49,14 @@ def read_wanted(value: str | None) -> str | None:
 def write_digest(spelling: str, digest: bytes) -> str:
     """The value of Content-Digest or Repr-Digest."""
     return write_dictionary({spelling: digest})
+
+
+def write_known(*, sha256: str | None, crc32c: int) -> str:
+    """Repr-Digest with everything that is known of a whole file (RFC 9530): `sha256` in hexadecimal digits.
+
+    IANA's registry has crc32c as deprecated, which is to say no help against who makes collisions: it is there to find
+    bits that changed on the way. Its four bytes are in network order.
+    """
+    known: dict[str, bytes] = {} if sha256 is None else {"sha-256": bytes.fromhex(sha256)}
+    known["crc32c"] = crc32c.to_bytes(4)
+    return write_dictionary(known)

@@ -14,7 +14,6 @@ from urllib.parse import quote
 from uploadstream.core import type_names
 from uploadstream.core.checks import together
 from uploadstream.core.errors import BadField, shortened
-from uploadstream.http.structured import write_dictionary
 
 # Larger than any file, small enough for every database and language on the way.
 COUNT_MAX: Final = 2**63 - 1
@@ -116,14 +115,3 @@ def read_filename(disposition: str | None) -> str:
     found = [value for name, value in message.get_params([], "Content-Disposition") if name.lower() == "filename"]
     found.sort(key=lambda value: isinstance(value, str))
     return collapse_rfc2231_value(found[0], errors="replace") if found else ""
-
-
-def repr_digest(*, sha256: str | None, crc32c: int) -> str:
-    """Repr-Digest with everything that is known of a whole file (RFC 9530): `sha256` in hexadecimal digits.
-
-    IANA's registry has crc32c as deprecated, which is to say no help against who makes collisions: it is there to find
-    bits that changed on the way. Its four bytes are in network order.
-    """
-    known: dict[str, bytes] = {} if sha256 is None else {"sha-256": bytes.fromhex(sha256)}
-    known["crc32c"] = crc32c.to_bytes(4)
-    return write_dictionary(known)

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
+from uploadstream.http.conditions import Validators, judge
 from uploadstream.http.problems import unnamed_problem
 
 INDEX: Final = "index.html"
@@ -82,12 +83,6 @@ def takes_gzip(accept_encoding: str) -> bool:
     return weight.strip("0.") != "" or weight == ""
 
 
-def names(tag: str, if_none_match: str) -> bool:
-    """Whether If-None-Match has this tag (RFC 9110, section 13.1.2); weak ones are compared weakly."""
-    said = {one.strip().removeprefix("W/") for one in if_none_match.split(",")}
-    return not said.isdisjoint({tag.removeprefix("W/"), "*"})
-
-
 def read_folder(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]:
     """The names and contents of all files below that a browser may ask for."""
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
@@ -140,7 +135,7 @@ class Page:
     def index(self, request: Request) -> Response:
         """The page."""
         fields = {**GUARD, "Cache-Control": "no-cache", "ETag": self._tag, "Vary": "Accept-Encoding"}
-        if names(self._tag, request.headers.get("if-none-match", "")):
+        if judge(request.headers, Validators(self._tag)) is HTTPStatus.NOT_MODIFIED:
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=fields)
         return write(self._index, fields, request)
 

@@ -13,7 +13,8 @@ from uploadstream.core.session import Session
 from uploadstream.core.showing import may_be_shown, served_type
 from uploadstream.core.signatures import UNKNOWN
 from uploadstream.http.conditions import Validators, is_range_meant, judge
-from uploadstream.http.fields import COUNT_MAX, disposition, http_date, repr_digest
+from uploadstream.http.digests import write_known
+from uploadstream.http.fields import COUNT_MAX, disposition, http_date
 from uploadstream.http.ranges import Span, Spec, part_heads, read_spans, read_specs, write_range
 
 # What a file may do that a browser opens: nothing, in an origin of its own; shown, it may also be seen and heard.
@@ -118,7 +119,7 @@ def _tag(file_id: str) -> str:
 def _fields_of(file: File, *, inline: bool) -> dict[str, str]:
     return {
         **_safety(file.filename, served_type(file), inline=inline),
-        "Repr-Digest": repr_digest(sha256=file.sha256, crc32c=file.crc32c),
+        "Repr-Digest": write_known(sha256=file.sha256, crc32c=file.crc32c),
     }
 
 
