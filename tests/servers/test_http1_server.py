@@ -350,6 +350,24 @@ async def test_nobody_can_connect_any_more_to_a_server_that_stops() -> None:
         assert (await client.answer()).status == 200
 
 
+@pytest.mark.parametrize("length", [None, b"10"])
+async def test_an_answer_that_is_left_without_its_end_is_cut_and_nobody_calls_it_a_fault(
+    caplog: pytest.LogCaptureFixture, length: bytes | None
+) -> None:
+    async def leaving(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [] if length is None else [(b"content-length", length)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"abc", "more_body": True})
+
+    async with serving(leaving) as running:
+        client = await running.connect()
+        await client.send(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+        rest = await client.rest()
+
+    assert rest.endswith(b"abc" if length else b"3\r\nabc\r\n")
+    assert caplog.records == []
+
+
 async def test_an_application_that_fails_costs_its_connection_only(caplog: pytest.LogCaptureFixture) -> None:
     async def fail(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/fail":

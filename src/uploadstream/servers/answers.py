@@ -43,10 +43,13 @@ class Answer:
         self._line = cast("Line", cycle.transport)
         self._flow: FlowControl = cycle.flow
 
-    def __call__(self, scope: Any, receive: Any, _send: Any) -> Awaitable[None]:
-        """Run the application; its messages come here first."""
-        running: Awaitable[None] = self._app(scope, receive, self.send)
-        return running
+    async def __call__(self, scope: Any, receive: Any, _send: Any) -> None:
+        """Run the application; its messages come here first. A body that it leaves without an end is cut there."""
+        await self._app(scope, receive, self.send)
+        cycle = self._cycle
+        if cycle.response_started and not cycle.response_complete and not cycle.disconnected:
+            cycle.disconnected = True  # who follows an upload that ends is told so by this; it is no fault to be logged
+            self._line.close()
 
     def send(self, message: Message) -> Awaitable[None]:
         """Take a message."""
