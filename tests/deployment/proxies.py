@@ -79,6 +79,8 @@ def nginx_with(text: str, folder: Path, ports: Sequence[int]) -> Iterator[None]:
     config = folder / "nginx.conf"
     config.write_text(text)
     places = "daemon off; pid nginx.pid; error_log stderr;"
+    if os.geteuid() == 0:
+        places += " user root;"  # another user's workers could keep nothing in the test's folder
     command = [program("nginx"), "-p", str(folder), "-e", "stderr", "-c", str(config), "-g", places]
     with running(command, ports):
         yield

@@ -1,10 +1,11 @@
 """What the doctor finds in a deployment that it looks at from outside."""
 
 import json
+import re
 import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,8 @@ from tests.deployment.proxies import CERTIFICATE, KEY, NAME, Proxy, nginx_with, 
 from tests.running_server import HOST, RunningServer, free_ports
 from uploadstream.cli.findings import Finding, Level
 from uploadstream.cli.outside import tls
+from uploadstream.cli.outside.bodies import check_sizes
+from uploadstream.cli.outside.deployment import Deployment, origin_of
 from uploadstream.cli.outside.visit import visit
 from uploadstream.client.endpoint import Endpoint
 
@@ -40,6 +43,10 @@ http {{
             {more}
         }}
         location /below/ {{
+            proxy_pass http://{service}/;
+        }}
+        location /guarded/ {{
+            limit_except GET POST OPTIONS DELETE {{ deny all; }}
             proxy_pass http://{service}/;
         }}
         location /other/ {{
@@ -93,6 +100,7 @@ def found(
             "worse": worse,
             "shut": shut,
             "below": f"{plain}/below",
+            "guarded": f"{plain}/guarded",
             "other": f"{plain}/other",
             "moved": f"{plain}/moved",
             "nobody": f"http://{HOST}:{free_ports(1)[0]}",
@@ -157,6 +165,32 @@ def test_pages_that_are_not_let_in_are_a_warning_or_a_failure_if_they_are_to_be(
 
 def test_an_upload_that_is_said_to_be_where_it_is_not_is_found(found: Found) -> None:
     assert "which is not below /below" in found("below")["Location"].found
+
+
+def test_a_method_that_is_not_let_through_is_named_with_who_refuses_it(found: Found) -> None:
+    finding = found("guarded")["request bodies"]
+
+    assert re.fullmatch(r"PATCH /files/[0-9a-f-]+: 403 from nginx/.*", finding.found)
+    assert finding.advice == "let every method, path and field through to UploadStream"
+
+
+def test_a_storage_without_room_for_the_largest_file_is_a_warning(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, environment={"UPLOADSTREAM_MAX_FILE_SIZE": "900TiB"}) as server:
+        there = Deployment(Endpoint.parse(server.http_url), {"X-User-Id": USER})
+        with closing(there):
+            size, fields = check_sizes(there)
+
+    assert (size.level, fields.level) == (Level.WARN, Level.OK)
+    assert size.found.startswith("the storage has no room for a file of 900 TiB")
+
+
+def test_an_address_is_named_as_browsers_name_it_and_compared_as_a_whole() -> None:
+    there = Deployment(Endpoint.parse("https://files.example.com:443/below/"), {})
+
+    assert there.url == "https://files.example.com/below"
+    assert Endpoint.parse("https://[::1]:8443").authority == "[::1]:8443"
+    assert origin_of("https://files.example.com") == origin_of("https://FILES.example.com:443/x")
+    assert origin_of("http://files.example.com") != origin_of("https://files.example.com")
 
 
 @pytest.mark.parametrize(

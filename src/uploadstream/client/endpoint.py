@@ -66,5 +66,10 @@ class Endpoint:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
+    @property
+    def authority(self) -> str:
+        """The same, without the port that the scheme has anyway: as requests name the server."""
+        return self.target.removesuffix(f":{_SCHEMES[self.scheme][2]}")
+
     def __str__(self) -> str:
         return f"{self.scheme}://{self.target}{self.path}"

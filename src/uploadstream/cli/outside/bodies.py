@@ -37,6 +37,8 @@ def check_bodies(there: Deployment) -> Iterator[Finding]:
         exchange.send(bytes(PIECE))
         arrived = _wait_for(upload, lambda offset: offset > 0)
         if not arrived:
+            if answer := exchange.head(POLL_SECONDS):
+                raise Unexpected(HTTPMethod.PATCH, upload.path, answer)
             found = f"none of the first {iec(PIECE)} reached UploadStream in {PROMPT_SECONDS:g} s: a cut loses them"
             advice = what_to_set(Trouble.KEEPS_REQUESTS, there.server)
             yield Finding(STREAMED, Level.FAIL, found, advice)
@@ -90,16 +92,25 @@ def check_sizes(there: Deployment) -> Iterator[Finding]:
     except Unexpected as error:
         if error.status != HTTPStatus.INSUFFICIENT_STORAGE:
             raise
-        found = f"the storage has no room for a file of {iec(size_max)}, which the limit allows"
-        yield Finding(SIZE, Level.WARN, found, "make room, or lower UPLOADSTREAM_MAX_FILE_SIZE")
-        return
+        yield _judge_less(there, size_max)
     yield _judge_fields(there)
+
+
+def _judge_less(there: Deployment, size_max: int) -> Finding:
+    """There is no room for the largest file; whether a body that fits is let in."""
+    with there.upload(PROPOSED_SIZE) as upload:
+        finding = _judge_size(there, upload, PROPOSED_SIZE)
+    if finding.level is not Level.OK:
+        return finding
+    found = f"the storage has no room for a file of {iec(size_max)}, which the limit allows; one of "
+    found += f"{iec(PROPOSED_SIZE)} is let in"
+    return Finding(SIZE, Level.WARN, found, "make room, or lower UPLOADSTREAM_MAX_FILE_SIZE")
 
 
 def _judge_size(there: Deployment, upload: Upload, size_max: int) -> Finding:
     refused = _propose(there, upload, size_max)
     if refused is None:
-        found = f"a body of {iec(size_max)}, the largest file, is let in"
+        found = f"a body of {iec(size_max)} is let in"
         return Finding(SIZE, Level.OK, found)
     if refused.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         found = f"a body of {iec(size_max)} is answered {refused.status}, before a byte of it is sent"

@@ -39,8 +39,8 @@ class Deployment:
 
     @property
     def url(self) -> str:
-        """The address, without a slash at its end."""
-        return str(self.address)
+        """The address as clients write it, without a slash at its end."""
+        return f"{self.address.scheme}://{self.address.authority}{self.address.path}"
 
     def exchange(self) -> Exchange:
         """A connection of one's own."""
@@ -52,7 +52,8 @@ class Deployment:
 
     def ask(self, method: str, path: str, fields: Mapping[str, str] | None = None, body: bytes = b"") -> Answer:
         """The answer to a request, over a connection that is kept if it can be. OSError, Broken."""
-        is_kept = self._kept is not None and self._kept.renew()
+        # whoever keeps a connection has to reckon with its end; what begins something is not asked twice
+        is_kept = self._kept is not None and self._kept.renew() and method != HTTPMethod.POST
         if not is_kept:
             self.close()
             self._kept = self.exchange()
@@ -68,7 +69,7 @@ class Deployment:
             self.close()
             if not is_kept:
                 raise
-        return self.ask(method, path, fields, body)  # whoever keeps a connection has to reckon with its end
+        return self.ask(method, path, fields, body)
 
     def must(self, method: str, path: str, fields: Mapping[str, str] | None = None, body: bytes = b"") -> Answer:
         """The same, Unexpected if it is no success."""
@@ -84,8 +85,7 @@ class Deployment:
     @contextmanager
     def upload(self, length: int, fields: Mapping[str, str] | None = None) -> Generator[Upload]:
         """An upload that is open, and removed whatever happens. Unexpected, also if it cannot be removed."""
-        path = "/files"
-        answer = self.must("POST", path, {**TUS, "Upload-Length": str(length), **(fields or {})})
+        answer = self.must(HTTPMethod.POST, "/files", {**TUS, "Upload-Length": str(length), **(fields or {})})
         upload = Upload(self, answer.get("location"))
         try:
             yield upload
@@ -101,6 +101,12 @@ class Deployment:
         if self._kept is not None:
             self._kept.close()
             self._kept = None
+
+
+def origin_of(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port of an absolute URL (RFC 6454)."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 @dataclass(frozen=True, slots=True)

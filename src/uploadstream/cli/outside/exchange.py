@@ -70,7 +70,7 @@ class Exchange:
     """A connection, and the request and response that are under way on it. OSError and Broken from every method."""
 
     def __init__(self, address: Endpoint, context: ssl.SSLContext | None) -> None:
-        self._host = address.target
+        self._host = address.authority
         self._socket = connect(address, context)
         self._h11 = h11.Connection(h11.CLIENT)
 
@@ -91,6 +91,8 @@ class Exchange:
         """The next interim or final response, without its body; None if there is none in that time."""
         deadline = time.monotonic() + seconds
         while (event := self._next(deadline)) is not None:
+            if isinstance(event, h11.EndOfMessage):
+                break
             if isinstance(event, h11.InformationalResponse | h11.Response):
                 fields = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers)
                 return Answer(event.status_code, fields)

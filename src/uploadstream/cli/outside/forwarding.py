@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from uploadstream.cli.findings import Finding, Level
-from uploadstream.cli.outside.deployment import TUS, Deployment, Upload
+from uploadstream.cli.outside.deployment import TUS, Deployment, Upload, origin_of
 from uploadstream.cli.outside.directives import Trouble, what_to_set
 
 LOCATION: Final = "Location"
@@ -25,12 +25,10 @@ def check_addresses(there: Deployment) -> Iterator[Finding]:
 
 
 def _judge_location(there: Deployment, upload: Upload) -> Finding:
-    said, asked = urlsplit(upload.url), urlsplit(there.url)
     found = f"an upload is said to be at {upload.location}"
-    if (said.scheme, said.netloc) != (asked.scheme, asked.netloc):
-        trouble = Trouble.FORGETS_SCHEME if said.netloc == asked.netloc else Trouble.FORGETS_HOST
+    if trouble := _trouble_with(upload.url, there.url):
         return Finding(LOCATION, Level.FAIL, found, what_to_set(trouble, there.server))
-    if not said.path.startswith(f"{there.address.path}/"):
+    if not urlsplit(upload.url).path.startswith(f"{there.address.path}/"):
         advice = f"hand requests on with their whole path, and serve UploadStream below {there.address.path} there too"
         return Finding(LOCATION, Level.FAIL, f"{found}, which is not below {there.address.path}", advice)
     answer = there.ask("HEAD", upload.path, TUS)
@@ -38,6 +36,15 @@ def _judge_location(there: Deployment, upload: Upload) -> Finding:
         found = f"{found}, and HEAD there is answered {answer.status} without Upload-Offset"
         return Finding(LOCATION, Level.FAIL, found, "let HEAD and every field through")
     return Finding(LOCATION, Level.OK, found)
+
+
+def _trouble_with(said: str, asked: str) -> Trouble | None:
+    """What a proxy must have left out, if an answer leads elsewhere than where it was asked for."""
+    scheme, host, port = origin_of(said)
+    if (scheme, host, port) == origin_of(asked):
+        return None
+    asked_scheme, asked_host, _ = origin_of(asked)
+    return Trouble.FORGETS_SCHEME if host == asked_host and scheme != asked_scheme else Trouble.FORGETS_HOST
 
 
 def _grpc_host(there: Deployment, upload: Upload) -> str:
@@ -52,14 +59,12 @@ def _judge_forwarded(there: Deployment, host: str) -> Finding:
         return Finding(FORWARDED, Level.FAIL, found, what_to_set(Trouble.FORGETS_HOST, there.server))
     answer = there.ask("GET", _REDIRECTED)
     location = urljoin(f"{there.url}{_REDIRECTED}", answer.get("location"))
-    said, asked = urlsplit(location), urlsplit(there.url)
     if answer.status not in {HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT}:
         return Finding(FORWARDED, Level.OK, f"the host {there.address.host} reaches UploadStream")
     found = f"{_REDIRECTED} redirects to {location}"
-    if said.scheme != asked.scheme:
-        advice = f"{what_to_set(Trouble.FORGETS_SCHEME, there.server)}; "
-        advice += "if the proxy is on another machine, FORWARDED_ALLOW_IPS=ITS_ADDRESS for UploadStream"
+    if trouble := _trouble_with(location, there.url):
+        advice = what_to_set(trouble, there.server)
+        if trouble is Trouble.FORGETS_SCHEME:
+            advice += "; if the proxy is on another machine, FORWARDED_ALLOW_IPS=ITS_ADDRESS for UploadStream"
         return Finding(FORWARDED, Level.FAIL, found, advice)
-    if said.netloc != asked.netloc:
-        return Finding(FORWARDED, Level.FAIL, found, what_to_set(Trouble.FORGETS_HOST, there.server))
     return Finding(FORWARDED, Level.OK, f"host and scheme reach UploadStream: {found}")

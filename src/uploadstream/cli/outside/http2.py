@@ -85,7 +85,7 @@ def _begin_upload(there: Deployment, line: socket.socket, seen: _Seen) -> tuple[
     connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
     connection.initiate_connection()
     path = f"{there.address.path}/files"
-    head = {":method": "POST", ":path": path, ":scheme": "https", ":authority": there.address.target}
+    head = {":method": "POST", ":path": path, ":scheme": "https", ":authority": there.address.authority}
     fields = {**there.who, **CREATION, "Content-Length": "2"}
     connection.send_headers(1, [*head.items(), *((name.lower(), value) for name, value in fields.items())])
     line.sendall(connection.data_to_send())

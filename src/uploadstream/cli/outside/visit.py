@@ -61,8 +61,8 @@ def _run(name: str, check: Callable[[Deployment], Iterator[Finding]], there: Dep
     try:
         yield from check(there)
     except Unexpected as error:
-        is_unknown = error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-        yield Finding(name, Level.FAIL, str(error), _NAME_YOURSELF if is_unknown else _LET_THROUGH)
+        advice = _NAME_YOURSELF if error.status == HTTPStatus.UNAUTHORIZED else _LET_THROUGH
+        yield Finding(name, Level.FAIL, str(error), advice)
     except (OSError, Broken, ValueError, KeyError) as error:
         yield Finding(name, Level.FAIL, f"broke off: {error}", "look into the log of what stands before UploadStream")
 
