@@ -17,7 +17,8 @@
     ├── ChecksumMismatch         bytes changed on their way
     ├── RangeNotSatisfiable      bytes asked for that the file does not have
     ├── NotFound                 there is no such upload or file, for this caller
-    │   └── Gone                 there was one; it has expired or was deleted
+    │   ├── Gone                 there was one; it has expired or was deleted
+    │   └── NoThumbnail          there is the file, but not this picture of it yet
     ├── Busy                     another request writes, and cannot be taken over
     │   └── TakenOver            a newer request writes now; this one has ended
     ├── BodyTimeout              the body brought no byte for too long
@@ -258,6 +259,18 @@ class Gone(NotFound):
 
     def __str__(self) -> str:
         return f"{super().__str__()}: it was {said(self.how)}"
+
+
+@dataclass(eq=False)
+class NoThumbnail(NotFound):
+    """The file has no picture of this size; `processing_status` says whether there may be one later."""
+
+    size: str
+    processing_status: str
+    reason: ClassVar[str] = "NO_THUMBNAIL"
+
+    def __str__(self) -> str:
+        return f"No {said(self.size)} thumbnail of {said(self.kind)} {said(self.id)} yet"
 
 
 @dataclass(eq=False)

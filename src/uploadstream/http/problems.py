@@ -88,7 +88,11 @@ def refusal(error: Refusal) -> JSONResponse:
     return JSONResponse(problem_of(error), status_of(error), fields_of(error), PROBLEM_JSON)
 
 
+def unnamed(status: int, detail: str) -> dict[str, object]:
+    """The body of a problem that has no type of its own (RFC 9457, section 4.2.1)."""
+    return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+
+
 def unnamed_problem(status: int, detail: str, fields: Mapping[str, str]) -> JSONResponse:
-    """A problem that has no type of its own (RFC 9457, section 4.2.1)."""
-    problem = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    return JSONResponse(problem, status, fields, PROBLEM_JSON)
+    """A problem that has no type of its own."""
+    return JSONResponse(unnamed(status, detail), status, fields, PROBLEM_JSON)

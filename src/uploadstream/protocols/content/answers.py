@@ -22,6 +22,9 @@ from uploadstream.http.ranges import Span, Spec, part_heads, read_spans, read_sp
 _SANDBOX: Final = "sandbox; default-src 'none'"
 _SHOWN: Final = f"{_SANDBOX}; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
 
+# What a condition that does not hold is refused with.
+OTHER_FILE: Final = "The file is not the one that the conditions name"
+
 Fields = Mapping[str, str]
 
 

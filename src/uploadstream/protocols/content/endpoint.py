@@ -22,7 +22,7 @@ from uploadstream.http.callers import caller_of
 from uploadstream.http.fields import shown
 from uploadstream.http.problems import refusal, unnamed_problem
 from uploadstream.http.ranges import Span
-from uploadstream.protocols.content.answers import Answer, Following, answer_file, answer_upload
+from uploadstream.protocols.content.answers import OTHER_FILE, Answer, Following, answer_file, answer_upload
 from uploadstream.protocols.content.openapi import PATH
 from uploadstream.protocols.content.sending import PIECE_SIZE, Streaming, begun, messages, pieces_as_messages
 
@@ -94,7 +94,7 @@ class Content:
 def _without_body(request: Request, answer: Answer) -> Response | None:
     """The response, if it is complete without any of the file."""
     if answer.status is HTTPStatus.PRECONDITION_FAILED:
-        return unnamed_problem(answer.status, "The file is not the one that the conditions name", answer.fields)
+        return unnamed_problem(answer.status, OTHER_FILE, answer.fields)
     if answer.status is HTTPStatus.NOT_MODIFIED or request.method == "HEAD":
         return Response(None, answer.status, answer.fields)
     return None

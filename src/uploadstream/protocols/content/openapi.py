@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
+
+from uploadstream.core.errors import BadField, RangeNotSatisfiable
+from uploadstream.http.openapi import (
+    BAD_USER,
+    BINARY,
+    CONTENT,
+    DELETED,
+    FILE,
+    ID,
+    NO_CATALOG,
+    NO_FILE,
+    NO_STORAGE,
+    TEXT,
+    USER,
+    headers,
+    refusals,
+    unnamed_refusal,
+)
+from uploadstream.http.problems import unnamed
+from uploadstream.protocols.content.answers import OTHER_FILE, Answer, answer_file
 
 PATH: Final = "/api/v1/files/{file_id}/content"
 
-_TEXT: Final = {"type": "string"}
 _FLAG: Final = {"type": "boolean", "default": False}
-_BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
+_WHOLE: Final = {"*/*": {"schema": BINARY, "example": CONTENT.decode()}}
+_START: Final = {"*/*": {"schema": BINARY, "example": CONTENT[:9].decode()}, "multipart/byteranges": {"schema": BINARY}}
 
 
-def _parameter(place: str, name: str, description: str, schema: dict[str, Any] = _TEXT) -> dict[str, Any]:
+def _parameter(place: str, name: str, description: str, schema: Mapping[str, Any] = TEXT) -> dict[str, Any]:
     return {"name": name, "in": place, "required": place == "path", "description": description, "schema": schema}
 
 
 _PARAMETERS: Final = [
-    _parameter("path", "file_id", "the file, or with `follow` the upload that becomes it"),
+    _parameter("path", "file_id", "the file, or with `follow` the upload that becomes it", ID),
     _parameter("query", "follow", "send an upload's bytes as they arrive, until it is complete", _FLAG),
     _parameter("query", "inline", "let a browser show the file, if it is a picture, film, sound, text or PDF", _FLAG),
-    _parameter("query", "user_id", "the user that asks, for a link"),
-    _parameter("header", "X-User-Id", "the user that asks; none is named: anything is reached by its id"),
+    _parameter("query", "user_id", "the user that asks, for a link", USER),
+    _parameter("header", "X-User-Id", "the user that asks; none is named: anything is reached by its id", USER),
     _parameter("header", "Range", "`bytes=0-499`, `bytes=500-`, `bytes=-500`, or several with commas between"),
     _parameter("header", "If-Range", "the ETag, or the date, of the file that the range is meant of"),
     _parameter("header", "If-None-Match", "ETags that are known already"),
@@ -28,36 +50,52 @@ _PARAMETERS: Final = [
     _parameter("header", "If-Match", "the ETag that the file must have"),
     _parameter("header", "If-Unmodified-Since", "the time since when the file must be what it is"),
 ]
-_PROBLEMS: Final = {
-    400: "A field or parameter cannot be read",
-    404: "There is no such file",
-    410: "The file is deleted, or the upload has ended",
-    412: "The file is not the one that the conditions name",
-    416: "The file has none of the bytes asked for; `Content-Range` says how many it has",
-    503: "The storage or the catalog does not answer; try again",
+
+
+def _answer(fields: Mapping[str, str]) -> Answer:
+    asked = {name.lower(): value for name, value in fields.items()}
+    return answer_file(FILE, asked, inline=False, boundary="")
+
+
+_REFUSALS: Final = {
+    **refusals(
+        *(BadField("follow", "must be true or false, is 'perhaps'"), BAD_USER, NO_FILE, DELETED),
+        *(RangeNotSatisfiable(start=FILE.size, size=FILE.size), NO_CATALOG, NO_STORAGE),
+    ),
+    **unnamed_refusal(unnamed(HTTPStatus.PRECONDITION_FAILED, OTHER_FILE)),
 }
+_ANSWERS: Final = [
+    ("The file", _answer({}), _WHOLE),
+    ("The ranges of it that were asked for", _answer({"Range": "bytes=0-8"}), _START),
+    ("The file is the one that is known already", _answer({"If-None-Match": "*"}), {}),
+]
 
 
 def _operation(summary: str, name: str, *, body: bool) -> dict[str, Any]:
-    one = {"content": {"*/*": _BINARY}} if body else {}
-    several = {"content": {"*/*": _BINARY, "multipart/byteranges": _BINARY}} if body else {}
-    problem = {"content": {"application/problem+json": {"schema": {"type": "object"}}}} if body else {}
+    answers: dict[int | str, dict[str, Any]] = {
+        answer.status: {
+            "description": means,
+            "headers": headers(answer.fields),
+            **({"content": content} if body and content else {}),
+        }
+        for means, answer, content in _ANSWERS
+    }
+    responses = {**answers, **_REFUSALS}
+    if not body:
+        responses = {key: {**value, "content": {}} for key, value in responses.items()}
     return {
+        "tags": ["files"],
         "summary": summary,
+        "description": "Conditions and ranges are as RFC 9110 has them.",
         "operationId": name,
         "parameters": _PARAMETERS,
-        "responses": {
-            "200": {"description": "The file", **one},
-            "206": {"description": "The ranges of it that were asked for", **several},
-            "304": {"description": "The file is the one that is known already"},
-            **{str(status): {"description": text, **problem} for status, text in _PROBLEMS.items()},
-        },
+        "responses": {str(int(status)): responses[status] for status in sorted(responses, key=int)},
     }
 
 
 OPENAPI: Final[dict[str, Any]] = {
     PATH: {
-        "get": _operation("The file's bytes, or ranges of them.", "content", body=True),
-        "head": _operation("The fields that GET would answer.", "content_head", body=False),
+        "get": _operation("The file's bytes, or ranges of them", "read_file", body=True),
+        "head": _operation("The fields that GET would answer", "head_file", body=False),
     }
 }

@@ -38,6 +38,7 @@ STATUS: Final[Mapping[type[errors.Refusal], grpc.StatusCode]] = {
     errors.ChecksumMismatch: grpc.StatusCode.DATA_LOSS,
     errors.RangeNotSatisfiable: grpc.StatusCode.OUT_OF_RANGE,
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.NoThumbnail: grpc.StatusCode.NOT_FOUND,
     errors.Gone: grpc.StatusCode.NOT_FOUND,
     errors.Busy: grpc.StatusCode.ABORTED,
     errors.TakenOver: grpc.StatusCode.ABORTED,

@@ -1,67 +1,189 @@
-"""What the API's documentation says beside the shapes of its answers: refusals, examples."""
+"""What the API's documentation says beside the shapes of its answers: examples, refusals, which operation is whose.
+
+Invariant: an example is what the API would answer about the file and the uploads here, written by what writes answers.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
-from uploadstream.http.problems import PROBLEM_JSON
+from pydantic import BaseModel
 
-Operation = dict[int | str, dict[str, Any]]
+from uploadstream.core.errors import BadField, Busy, Draining, Gone, NotFound, NoThumbnail, Refusal, TooManyListeners
+from uploadstream.core.files import Action, Audit
+from uploadstream.core.session import Declared, Session
+from uploadstream.core.stats import DeletionStats
+from uploadstream.engine.events import LISTENERS_MAX, Event, Kind
+from uploadstream.http.fields import COUNT_MAX
+from uploadstream.http.openapi import (
+    BAD_USER,
+    BINARY,
+    DELETED,
+    FILE,
+    NO_CATALOG,
+    NO_FILE,
+    NO_STORAGE,
+    PROBLEM,
+    refusals,
+)
+from uploadstream.protocols.rest.events import write_lines
+from uploadstream.protocols.rest.spellings import (
+    AuditPageOut,
+    EventOut,
+    FilesOut,
+    UploadsOut,
+    UploadStatusOut,
+    write_audit,
+    write_file,
+    write_stats,
+    write_upload,
+)
+from uploadstream.protocols.rest.ways import write_ways
 
-_ID: Final = "5f0c1a2b-3c4d-4e5f-8a9b-0c1d2e3f4a5b"
-_SAID: Final = {
-    HTTPStatus.BAD_REQUEST: ("bad-field", "page_size: must be 0 or more, is -1"),
-    HTTPStatus.NOT_FOUND: ("not-found", f"No file {_ID}"),
-    HTTPStatus.GONE: ("gone", f"No file {_ID}: it was deleted"),
-    HTTPStatus.LOCKED: ("upload-busy", "Upload is being written by another request"),
-    HTTPStatus.SERVICE_UNAVAILABLE: ("catalog-unavailable", "Catalog is not reachable; nothing was lost, retry"),
+GRPC_PORT: Final = 50051
+
+TAGS: Final = [
+    {"name": "files", "description": "Finished files and what happened to them"},
+    {"name": "uploads", "description": "Uploads in progress, over whatever protocol"},
+    {"name": "events", "description": "What goes on, told while it does"},
+    {"name": "statistics", "description": "Counts"},
+]
+
+NOON: Final = FILE.uploaded_at
+UPLOAD_ID: Final = "8d3e5f60-71a2-4b3c-9d4e-5f6071a2b3c4"
+_EXPIRES: Final = NOON + timedelta(days=1)
+_SESSION: Final = Session(
+    id=UPLOAD_ID,
+    declared=Declared(FILE.user_id, "film.mp4", "video/mp4", 1_048_576),
+    size_max=1_048_576,
+    protocol="tus",
+    created_at=NOON - timedelta(seconds=2),
+    touched_at=NOON,
+    offset=262_144,
+)
+_UPLOAD: Final = write_upload(_SESSION, _EXPIRES)
+_COMPLETED: Final = Audit(
+    *(FILE.id, Action.COMPLETE, FILE.user_id, NOON, FILE.protocol, "192.0.2.1"),
+    {"size": str(FILE.size), "content_type": FILE.content_type},
+)
+_DELETED: Final = DeletionStats(1, 0, {"2026-01-03": 1}, {FILE.content_type: 1}, 86_400.0, 86_400.0)
+_PROGRESS: Final = Event(Kind.PROGRESS, UPLOAD_ID, NOON, FILE.user_id, _SESSION.protocol, upload=_SESSION)
+
+_BAD_SIZE: Final = BadField("page_size", "must be 0 or more, is -1")
+_BAD_TOKEN: Final = BadField("page_token", "is not one that this service gave")
+_BAD_ORDER: Final = BadField("page_token", "is not one that this service gave for this order")
+_BAD_TYPE: Final = BadField("type", "must be such as image/* or image/png, is png")
+_BAD_PICTURE: Final = BadField("size", "Input should be 'small', 'medium' or 'large'")
+_BAD_EVENT: Final = BadField("Last-Event-ID", f"must be a whole number from 0 to {COUNT_MAX}, is '-1'")
+_NO_UPLOAD: Final = NotFound(kind="file", id=UPLOAD_ID)
+_ABORTED: Final = Gone(kind="upload", id=UPLOAD_ID, how="aborted")
+
+_STREAM: Final = {
+    "type": "string",
+    "description": "the data of every event is one of these, on one line",
+    "contentMediaType": "text/event-stream",
+    "contentSchema": {"$ref": "#/components/schemas/EventOut"},
 }
-PROBLEM: Final = {
-    "title": "Problem",
-    "description": "A refusal (RFC 9457); its numbers are further members.",
-    "type": "object",
-    "properties": {
-        "type": {"type": "string", "description": "urn:uploadstream: and the reason"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-    },
-    "required": ["type", "title", "status", "detail"],
-}
-EVENTS: Final[Operation] = {
-    200: {
-        "description": "Events, until the client or the server ends it",
-        "content": {
-            "text/event-stream": {
-                "schema": {"type": "string"},
-                "example": f'event: deleted\ndata: {{"event":"deleted","id":"{_ID}"}}\nid: 17\n\n',
-            }
-        },
+
+
+def _operation(
+    tag: str,
+    summary: str,
+    *errors: Refusal,
+    status: HTTPStatus = HTTPStatus.OK,
+    means: str = "",
+    content: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What FastAPI is told of an operation; every one may be asked by nobody that can be, or without a catalog."""
+    return {
+        "tags": [tag],
+        "summary": summary,
+        "status_code": status,
+        "response_description": means or summary,
+        "responses": {status.value: {"content": content} if content else {}, **refusals(BAD_USER, NO_CATALOG, *errors)},
     }
+
+
+LIST_FILES: Final = _operation(
+    *("files", "List files", _BAD_SIZE, _BAD_ORDER, _BAD_TYPE),
+    means="A page of files",
+)
+DESCRIBE: Final = _operation(*("files", "Describe a file", NO_FILE, DELETED), means="The file")
+DELETE: Final = _operation(
+    *("files", "Put a file in the trash", NO_FILE, DELETED), status=HTTPStatus.NO_CONTENT, means="It is in the trash"
+)
+RESTORE: Final = _operation(
+    *("files", "Take a file out of the trash", NO_FILE, replace(DELETED, how="lost"), NO_STORAGE),
+    means="The file, in use again",
+)
+AUDIT: Final = _operation(
+    *("files", "Tell what happened to a file or upload", _BAD_SIZE, _BAD_TOKEN, NO_FILE),
+    means="A page of what happened",
+)
+THUMBNAIL: Final = _operation(
+    *("files", "Show a small picture of a file", _BAD_PICTURE, NO_FILE, DELETED),
+    NoThumbnail("file", FILE.id, "small", FILE.processing_status.name),
+    means="The picture, once there is one",
+    content={"image/*": {"schema": BINARY}},
+)
+LIST_UPLOADS: Final = _operation(
+    *("uploads", "List uploads in progress", _BAD_SIZE, _BAD_TOKEN, NO_STORAGE),
+    means="A page of uploads",
+)
+UPLOAD: Final = _operation(
+    *("uploads", "Describe an upload and how to continue it", _NO_UPLOAD, _ABORTED, NO_STORAGE),
+    means="The upload",
+)
+END_UPLOAD: Final = _operation(
+    *("uploads", "End an upload", _NO_UPLOAD, _ABORTED, Busy(UPLOAD_ID), NO_STORAGE),
+    status=HTTPStatus.NO_CONTENT,
+    means="Nothing of it is left, or its file is in the trash",
+)
+DELETIONS: Final = _operation(
+    *("statistics", "Count deletions"),
+    means="Soft deletions of the user's files",
+)
+EVENTS: Final = _operation(
+    *("events", "Follow what goes on", _BAD_EVENT, NO_STORAGE, TooManyListeners(LISTENERS_MAX), Draining()),
+    means="Events, until the client or the server ends it",
+    content={"text/event-stream": {"schema": _STREAM, "example": write_lines(_PROGRESS, lambda _: _EXPIRES).decode()}},
+)
+
+# By the name of the operation; set in the end, because the framework leaves out what is null.
+_EXAMPLES: Final[Mapping[str, BaseModel]] = {
+    "list_files": FilesOut(files=[write_file(FILE)], next_page_token=""),
+    "describe_file": write_file(FILE),
+    "restore_file": write_file(FILE),
+    "audit": AuditPageOut(audit=[write_audit(_COMPLETED)], next_page_token=""),
+    "list_uploads": UploadsOut(uploads=[_UPLOAD], next_page_token=""),
+    "describe_upload": UploadStatusOut(
+        **dict(_UPLOAD),
+        complete=False,
+        ways=write_ways(_SESSION, scope={}, host="127.0.0.1", grpc_port=GRPC_PORT),
+    ),
+    "deletions": write_stats(_DELETED),
 }
 
 
-def refusals(*statuses: HTTPStatus) -> Operation:
-    """What an operation may be refused with, beside what every one may."""
-    every = sorted({HTTPStatus.BAD_REQUEST, HTTPStatus.SERVICE_UNAVAILABLE, *statuses})
-    return {status.value: _refusal(status) for status in every}
-
-
-def _refusal(status: HTTPStatus) -> dict[str, Any]:
-    kind, detail = _SAID[status]
-    example = {"type": f"urn:uploadstream:{kind}", "title": status.phrase, "status": status.value, "detail": detail}
-    body = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
-    return {"description": status.phrase, "content": {PROBLEM_JSON: body}}
-
-
-def completed(schema: dict[str, Any]) -> dict[str, Any]:
-    """The framework's description with our refusals, and without its own, which are never answered."""
+def completed(schema: dict[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
+    """The framework's description with our shapes, without its own refusals, which are never answered, and `beside`."""
     for path in schema["paths"].values():
         for operation in path.values():
             operation["responses"].pop("422", None)
+            example = _EXAMPLES.get(operation["operationId"])
+            if example is not None:
+                content = operation["responses"]["200"]["content"]["application/json"]
+                content["example"] = example.model_dump(mode="json")
     shapes = schema["components"]["schemas"]
-    for shape in ("HTTPValidationError", "ValidationError"):
+    for shape in ("HTTPValidationError", "ValidationError", "Order"):
         shapes.pop(shape, None)
-    shapes["Problem"] = PROBLEM
-    return schema
+    event = EventOut.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+    return {
+        **schema,
+        "paths": {**schema["paths"], **beside},
+        "components": {"schemas": {**shapes, **event.pop("$defs"), "EventOut": event, "Problem": PROBLEM}},
+    }

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from functools import partial
 from http import HTTPMethod, HTTPStatus
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic.config import JsonDict
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Match
 from starlette.types import Message, Receive, Scope, Send
 
-from uploadstream.core.access import Caller
+from uploadstream.core.access import USER_LENGTH_MAX, Caller
 from uploadstream.core.checks import together
-from uploadstream.core.errors import BadField, Refusal
+from uploadstream.core.errors import BadField, NoThumbnail, Refusal
 from uploadstream.engine.events import Events
 from uploadstream.engine.files import Files
 from uploadstream.engine.uploads import Uploads
 from uploadstream.http.callers import caller_of
-from uploadstream.http.problems import PROBLEM_JSON, refusal, unnamed_problem
-from uploadstream.protocols.rest.documentation import EVENTS, completed, refusals
+from uploadstream.http.problems import refusal, unnamed_problem
+from uploadstream.protocols.rest import documentation
 from uploadstream.protocols.rest.events import IDLE_SECONDS, EventStream, read_after, write_events
-from uploadstream.protocols.rest.queries import FilesQuery
+from uploadstream.protocols.rest.queries import NOT_NEGATIVE, ROWS, FilesQuery
 from uploadstream.protocols.rest.spellings import (
     AuditPageOut,
     DeletionStatsOut,
@@ -39,26 +40,44 @@ from uploadstream.protocols.rest.spellings import (
 )
 from uploadstream.protocols.rest.ways import write_ways
 
+AN_ID: Final[JsonDict] = {"format": "uuid"}
+NAMED: Final[JsonDict] = {"maxLength": USER_LENGTH_MAX}
+A_NUMBER: Final[JsonDict] = {"pattern": "^[0-9]*$", "maxLength": 19}
 # Where the response to GET has no end, nor would that to HEAD.
 ENDLESS: Final = "/api/v1/events"
+
+
+class ThumbnailSize(enum.StrEnum):
+    """Which of a file's small pictures."""
+
+    SMALL = "small"
+    MEDIUM = "medium"
+    LARGE = "large"
 
 
 def read_caller(
     request: Request,
     x_user_id: Annotated[  # noqa: ARG001 - both parameters are there to be described
-        str, Header(description="the user that asks; none is named: anything is reached by its id")
+        str,
+        Header(description="the user that asks; none is named: anything is reached by its id", json_schema_extra=NAMED),
     ] = "",
-    user_id: Annotated[str, Query(description="the same, for a link")] = "",  # noqa: ARG001
+    user_id: Annotated[str, Query(description="the same, for a link", json_schema_extra=NAMED)] = "",  # noqa: ARG001
 ) -> Caller:
     """Who asks. BadField, also of any other field that is there twice."""
     return caller_of(request)
 
 
+FileId = Annotated[str, Path(description="the file, or the upload that became it", json_schema_extra=AN_ID)]
+UploadId = Annotated[str, Path(description="the upload, also when it has become a file", json_schema_extra=AN_ID)]
+PictureSize = Annotated[ThumbnailSize, Path(description="which of its pictures")]
 Who = Annotated[Caller, Depends(read_caller)]
-PageSize = Annotated[int, Query(description="rows a page; 0 means 20, at most 1000")]
+PageSize = Annotated[int, Query(description=ROWS, json_schema_extra=NOT_NEGATIVE)]
 PageToken = Annotated[str, Query(description="next_page_token of the page before")]
-LastEvent = Annotated[str, Header(description="go on behind the event of this id; browsers send it by themselves")]
-After = Annotated[str, Query(alias="last_event_id", description="the same, for a link")]
+LastEvent = Annotated[
+    str,
+    Header(description="go on behind the event of this id; browsers send it by themselves", json_schema_extra=A_NUMBER),
+]
+After = Annotated[str, Query(alias="last_event_id", description="the same, for a link", json_schema_extra=A_NUMBER)]
 
 
 async def refused(_: Request, error: Exception) -> Response:
@@ -107,14 +126,6 @@ def _without_body(send: Send) -> Send:
     return send_head
 
 
-class ThumbnailSize(enum.StrEnum):
-    """Which of a file's small pictures."""
-
-    SMALL = "small"
-    MEDIUM = "medium"
-    LARGE = "large"
-
-
 class Documented(FastAPI):
     """An application whose documentation has more paths than its own, as OpenAPI describes them."""
 
@@ -131,9 +142,7 @@ class Documented(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         """The description of all paths."""
-        schema = completed(super().openapi())
-        schema["paths"].update(self._beside)
-        return schema
+        return documentation.completed(super().openapi(), self._beside)
 
 
 class Rest:
@@ -148,7 +157,9 @@ class Rest:
 
     def app(self, *, title: str, version: str, beside: Mapping[str, Any] | None = None) -> FastAPI:
         """The API with its documentation at /docs and /openapi.json; `beside`: the paths that others serve."""
-        app = Documented(title=title, version=version, redoc_url=None, beside=beside or {})
+        app = Documented(
+            title=title, version=version, redoc_url=None, openapi_tags=documentation.TAGS, beside=beside or {}
+        )
         app.add_exception_handler(Refusal, refused)
         app.add_exception_handler(RequestValidationError, misunderstood)
         app.add_exception_handler(HTTPException, unserved)
@@ -156,28 +167,19 @@ class Rest:
         return app
 
     def _router(self) -> APIRouter:
-        router = APIRouter(prefix="/api/v1")
-        none, one = refusals(), refusals(HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
-        busy = {**one, **refusals(HTTPStatus.LOCKED)}
-        add, gone = router.add_api_route, HTTPStatus.NO_CONTENT
-        add("/files", self.list_files, methods=["GET"], responses=none)
-        add("/files/{file_id}", self.describe, methods=["GET"], responses=one)
-        add("/files/{file_id}", self.delete, methods=["DELETE"], status_code=gone, responses=one)
-        add("/files/{file_id}/restore", self.restore, methods=["POST"], responses=one)
-        add("/files/{file_id}/audit", self.audit, methods=["GET"], responses=one)
-        add("/files/{file_id}/thumbnails/{size}", self.thumbnail, methods=["GET"], responses=one)
-        add("/uploads", self.list_uploads, methods=["GET"], responses=none)
-        add("/uploads/{upload_id}", self.upload, methods=["GET"], responses=one)
-        add("/uploads/{upload_id}", self.end_upload, methods=["DELETE"], status_code=gone, responses=busy)
-        add("/stats/deletions", self.deletions, methods=["GET"], responses=none)
-        add(
-            "/events",
-            self.events,
-            methods=["GET"],
-            status_code=HTTPStatus.OK,
-            response_class=EventStream,
-            responses={**EVENTS, **none},
-        )
+        router = APIRouter(prefix="/api/v1", generate_unique_id_function=lambda route: route.name)
+        get, add = partial(router.add_api_route, methods=["GET"]), router.add_api_route
+        get("/files", self.list_files, **documentation.LIST_FILES)
+        get("/files/{file_id}", self.describe_file, **documentation.DESCRIBE)
+        add("/files/{file_id}", self.delete_file, methods=["DELETE"], **documentation.DELETE)
+        add("/files/{file_id}/restore", self.restore_file, methods=["POST"], **documentation.RESTORE)
+        get("/files/{file_id}/audit", self.audit, **documentation.AUDIT)
+        get("/files/{file_id}/thumbnails/{size}", self.thumbnail, response_class=Response, **documentation.THUMBNAIL)
+        get("/uploads", self.list_uploads, **documentation.LIST_UPLOADS)
+        get("/uploads/{upload_id}", self.describe_upload, **documentation.UPLOAD)
+        add("/uploads/{upload_id}", self.end_upload, methods=["DELETE"], **documentation.END_UPLOAD)
+        get("/stats/deletions", self.deletions, **documentation.DELETIONS)
+        get("/events", self.events, response_class=EventStream, **documentation.EVENTS)
         return router
 
     async def list_files(self, caller: Who, query: Annotated[FilesQuery, Query()]) -> FilesOut:
@@ -185,20 +187,20 @@ class Rest:
         page = await self._files.list(caller, query.wanted(), page_size=query.page_size, page_token=query.page_token)
         return FilesOut(files=[write_file(file) for file in page.rows], next_page_token=page.next_token)
 
-    async def describe(self, file_id: str, caller: Who) -> FileOut:
+    async def describe_file(self, file_id: FileId, caller: Who) -> FileOut:
         """One file."""
         return write_file(await self._files.describe(file_id, caller))
 
-    async def delete(self, file_id: str, caller: Who) -> None:
+    async def delete_file(self, file_id: FileId, caller: Who) -> None:
         """Put a file in the trash."""
         await self._files.delete(file_id, caller)
 
-    async def restore(self, file_id: str, caller: Who) -> FileOut:
+    async def restore_file(self, file_id: FileId, caller: Who) -> FileOut:
         """Take a file out of the trash."""
         return write_file(await self._files.restore(file_id, caller))
 
     async def audit(
-        self, file_id: str, caller: Who, page_size: PageSize = 0, page_token: PageToken = ""
+        self, file_id: FileId, caller: Who, page_size: PageSize = 0, page_token: PageToken = ""
     ) -> AuditPageOut:
         """What happened to an upload or file, the oldest first."""
         page = await self._files.audit(file_id, caller, page_size=page_size, page_token=page_token)
@@ -210,30 +212,22 @@ class Rest:
         rows = [write_upload(session, self._uploads.expires_at(session)) for session in page.rows]
         return UploadsOut(uploads=rows, next_page_token=page.next_token)
 
-    async def upload(self, request: Request, upload_id: str, caller: Who) -> UploadStatusOut:
+    async def describe_upload(self, request: Request, upload_id: UploadId, caller: Who) -> UploadStatusOut:
         """One upload, and how it can be continued over each protocol."""
         found = await self._uploads.status(upload_id, caller)
         session = found.session
         upload = write_upload(session, self._uploads.expires_at(session))
-        ways = write_ways(request, session, grpc_port=self._grpc_port)
+        ways = write_ways(session, scope=request.scope, host=request.url.hostname, grpc_port=self._grpc_port)
         return UploadStatusOut(**dict(upload), complete=found.file is not None, ways=ways)
 
-    async def end_upload(self, upload_id: str, caller: Who) -> None:
+    async def end_upload(self, upload_id: UploadId, caller: Who) -> None:
         """End an upload, nothing of it is left; or put its file in the trash."""
         await self._uploads.abort(upload_id, caller)
 
-    async def thumbnail(self, file_id: str, size: ThumbnailSize, caller: Who) -> Response:
+    async def thumbnail(self, file_id: FileId, size: PictureSize, caller: Who) -> None:
         """A small picture of the file, once there is one."""
         file = await self._files.describe(file_id, caller)
-        status = HTTPStatus.NOT_FOUND
-        problem = {
-            "type": "urn:uploadstream:no-thumbnail",
-            "title": status.phrase,
-            "status": status,
-            "detail": f"No {size.value} thumbnail of file {file.id} yet",
-            "processing_status": file.processing_status.name,
-        }
-        return JSONResponse(problem, status, {"Cache-Control": "no-store"}, PROBLEM_JSON)
+        raise NoThumbnail(kind="file", id=file.id, size=size.value, processing_status=file.processing_status.name)
 
     async def deletions(self, caller: Who) -> DeletionStatsOut:
         """What the user deletes, when, how old it was, and how much of it comes back."""

@@ -62,12 +62,13 @@ async def write_events(
     async with aclosing(events):
         try:
             async for event in events:
-                yield KEEPALIVE_COMMENT if event is None else _write(event, expires_at)
+                yield KEEPALIVE_COMMENT if event is None else write_lines(event, expires_at)
         except Refusal:  # a fault that may pass: the client comes again and goes on behind the last event
             return
 
 
-def _write(event: Event, expires_at: Callable[[Session], datetime]) -> bytes:
+def write_lines(event: Event, expires_at: Callable[[Session], datetime]) -> bytes:
+    """One event, up to the empty line behind it."""
     upload = write_upload(event.upload, expires_at(event.upload)) if event.upload else None
     return format_sse_event(
         event=event.kind.value,

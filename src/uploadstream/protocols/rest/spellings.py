@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
 from uploadstream.core.digests import spelled
-from uploadstream.core.files import Audit, File
+from uploadstream.core.files import Action, Audit, File, ProcessingStatus
 from uploadstream.core.session import Session
 from uploadstream.core.stats import DeletionStats
-from uploadstream.engine.events import Event
+from uploadstream.engine.events import Event, Kind
+
+# Said, and not checked again on the way out: what is stored is answered.
+Id = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
+Count = Annotated[int, Field(json_schema_extra={"minimum": 0, "format": "int64"})]
+Seconds = Annotated[float, Field(json_schema_extra={"minimum": 0})]
+Status = Annotated[str, Field(json_schema_extra={"enum": [status.name for status in ProcessingStatus]})]
 
 
 class FileOut(BaseModel):
     """A finished file."""
 
-    file_id: str
+    file_id: Id
     user_id: str
     filename: str
-    size: int
+    size: Count
     content_type: str
-    crc32c: str = Field(description="eight hexadecimal digits")
-    sha256: str | None
+    crc32c: str = Field(description="eight hexadecimal digits", json_schema_extra={"pattern": "^[0-9a-f]{8}$"})
+    sha256: str | None = Field(description="64 hexadecimal digits, where it is known")
     uploaded_at: datetime
     deleted_at: datetime | None
-    processing_status: str
+    processing_status: Status
     processing_result: None = None
 
 
@@ -39,11 +46,11 @@ class FilesOut(BaseModel):
 class UploadOut(BaseModel):
     """An upload in progress. `size` is null until it is known."""
 
-    upload_id: str
+    upload_id: Id
     user_id: str
     filename: str
-    size: int | None
-    offset: int
+    size: Count | None
+    offset: Count
     protocol: str
     created_at: datetime
     expires_at: datetime
@@ -76,8 +83,8 @@ class UploadsOut(BaseModel):
 class AuditOut(BaseModel):
     """One thing that happened to an upload or file."""
 
-    file_id: str
-    action: str
+    file_id: Id
+    action: Action
     user_id: str
     at: datetime
     protocol: str
@@ -95,20 +102,20 @@ class AuditPageOut(BaseModel):
 class DeletionStatsOut(BaseModel):
     """Soft deletions of a user's files."""
 
-    deleted: int
-    restored: int
-    restored_share: float
-    by_day: dict[str, int]
-    by_type: dict[str, int]
-    age_seconds_mean: float
-    age_seconds_max: float
+    deleted: Count
+    restored: Count
+    restored_share: float = Field(description="of those deleted", json_schema_extra={"minimum": 0, "maximum": 1})
+    by_day: dict[str, Count]
+    by_type: dict[str, Count]
+    age_seconds_mean: Seconds
+    age_seconds_max: Seconds
 
 
 class EventOut(BaseModel):
     """Something that goes on with an upload or file."""
 
-    event: str = Field(description="what it is, as in the line `event:`")
-    id: str = Field(description="of the upload, and of the file that it becomes")
+    event: Kind = Field(description="what it is, as in the line `event:`")
+    id: Id = Field(description="of the upload, and of the file that it becomes")
     at: datetime
     user_id: str = Field(description="who did it")
     protocol: str = Field(description="over which protocol; `sweeper` tidies up")
@@ -150,7 +157,7 @@ def write_upload(session: Session, expires_at: datetime) -> UploadOut:
 def write_event(event: Event, upload: UploadOut | None) -> EventOut:
     """An event as the API spells it."""
     return EventOut(
-        event=event.kind.value,
+        event=event.kind,
         id=event.id,
         at=event.at,
         user_id=event.user_id,
@@ -165,7 +172,7 @@ def write_audit(entry: Audit) -> AuditOut:
     """A row of the trail as the API spells it."""
     return AuditOut(
         file_id=entry.file_id,
-        action=entry.action.value,
+        action=entry.action,
         user_id=entry.user_id,
         at=entry.at,
         protocol=entry.protocol,

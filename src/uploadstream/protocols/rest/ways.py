@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
-
-from starlette.requests import Request
 
 from uploadstream.core.session import Session, State
 from uploadstream.http.addresses import address
@@ -13,11 +13,11 @@ from uploadstream.protocols.rest.spellings import WayOut
 CHUNK = "application/offset+octet-stream"
 
 
-def write_ways(request: Request, session: Session, *, grpc_port: int | None) -> list[WayOut]:
-    """What to send next over each protocol; nothing for an upload that is complete."""
+def write_ways(session: Session, *, scope: Mapping[str, Any], host: str | None, grpc_port: int | None) -> list[WayOut]:
+    """What to send next over each protocol, to `host`, mounted as in `scope`; nothing once it is complete."""
     if session.state is not State.OPEN:
         return []
-    offset, here = str(session.offset), address(request.scope, f"/files/{session.id}")
+    offset, here = str(session.offset), address(scope, f"/files/{session.id}")
     tus = {"Tus-Resumable": "1.0.0", "Upload-Offset": offset, "Content-Type": CHUNK}
     ietf = {"Upload-Complete": "?1", "Upload-Offset": offset, "Content-Type": "application/partial-upload"}
     ways = [
@@ -31,14 +31,14 @@ def write_ways(request: Request, session: Session, *, grpc_port: int | None) -> 
             "Upload-Name": quote(session.declared.filename),
             "Content-Type": CHUNK,
         }
-        url = address(request.scope, f"/filepond?patch={session.id}")
+        url = address(scope, f"/filepond?patch={session.id}")
         ways.append(WayOut(protocol="filepond", method="PATCH", url=url, headers=filepond))
     if grpc_port is not None:
         ways.append(
             WayOut(
                 protocol="grpc",
                 method="fileservice.v1.FileService/UploadFile",
-                url=f"grpc://{request.url.hostname}:{grpc_port}",
+                url=f"grpc://{host}:{grpc_port}",
                 headers={},
                 message={"metadata": {"uploadId": session.id, "offset": offset}},
             )
