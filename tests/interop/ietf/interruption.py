@@ -106,13 +106,19 @@ def slow_append(probe: Probe, *, pieces: int, pause: float) -> tuple[Exchange, s
     return exchange, target
 
 
-@rule("R21 R32", Level.MUST, "Concurrency")
-def an_offset_told_during_an_append_is_taken(probe: Probe) -> None:
-    """The server sends no outdated offset: a following append there is accepted."""
+def under_way(probe: Probe) -> tuple[Exchange, str]:
+    """An append that has brought 30,000 of its 100,000 bytes, and where it goes."""
     target = probe.create()
     running = probe.begin_append(target, 0, 100_000)
     running.send(CONTENT[:30_000])
     time.sleep(0.3)
+    return running, target
+
+
+@rule("R21 R32", Level.MUST, "Concurrency")
+def an_offset_told_during_an_append_is_taken(probe: Probe) -> None:
+    """The server sends no outdated offset: a following append there is accepted."""
+    running, target = under_way(probe)
     offset = probe.offset(target)
     running.send(CONTENT[30_000:60_000])  # what an older request still brings must not move it
     answer = probe.append(target, offset, CONTENT[offset:100_000], "?1")
@@ -123,10 +129,7 @@ def an_offset_told_during_an_append_is_taken(probe: Probe) -> None:
 @rule("R32", Level.SHOULD, "Concurrency")
 def a_running_append_does_not_keep_the_offset_from_being_told(probe: Probe) -> None:
     """A new request to retrieve the offset terminates the running append before it is answered."""
-    target = probe.create()
-    running = probe.begin_append(target, 0, 100_000)
-    running.send(CONTENT[:30_000])
-    time.sleep(0.3)
+    running, target = under_way(probe)
     began = time.monotonic()
     probe.look(target)
     took = time.monotonic() - began
@@ -150,10 +153,7 @@ def a_running_creation_does_not_keep_the_offset_from_being_told(probe: Probe) ->
 @rule("R32", Level.SHOULD, "Concurrency")
 def a_newer_append_takes_the_place_of_a_running_one(probe: Probe) -> None:
     """A new append terminates the running one before it is handled."""
-    target = probe.create()
-    running = probe.begin_append(target, 0, 100_000)
-    running.send(CONTENT[:30_000])
-    time.sleep(0.3)
+    running, target = under_way(probe)
     began = time.monotonic()
     answer = probe.append(target, 0, b"")
     took = time.monotonic() - began
@@ -211,10 +211,7 @@ def cancellation_answers_204(probe: Probe) -> None:
 @rule("R31 R32", Level.SHOULD, "Upload Cancellation")
 def cancellation_ends_a_running_append(probe: Probe) -> None:
     """In-flight requests to the upload are terminated before the response is sent."""
-    target = probe.create()
-    running = probe.begin_append(target, 0, 100_000)
-    running.send(CONTENT[:30_000])
-    time.sleep(0.3)
+    running, target = under_way(probe)
     began = time.monotonic()
     answer = probe.ask("DELETE", target)
     took = time.monotonic() - began
