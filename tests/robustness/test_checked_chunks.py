@@ -5,25 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
-
-import pytest
+from collections.abc import Mapping
 
 from tests.robustness.raw_tus import Answer, RawTus, answer_on, patch_fields
 from tests.running_server import RunningServer
 
 CHUNK = bytes(range(256)) * 4096 * 4
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with RunningServer(tmp_path_factory.mktemp("data")) as running:
-        yield running
-
-
-@pytest.fixture
-def tus(server: RunningServer) -> RawTus:
-    return RawTus("127.0.0.1", server.http_port)
 
 
 def sha1(data: bytes) -> str:

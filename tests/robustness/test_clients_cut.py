@@ -42,11 +42,6 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield running
 
 
-@pytest.fixture
-def tus(server: RunningServer) -> RawTus:
-    return RawTus("127.0.0.1", server.http_port)
-
-
 def cut_by_reset(tus: RawTus, path: str, part: bytes, rest: int) -> Callable[[], None]:
     connection = tus.begin_patch(path, offset=0, length=len(part) + rest)
     connection.sendall(part)

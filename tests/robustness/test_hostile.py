@@ -18,17 +18,6 @@ from tests.running_server import RunningServer
 JAVASCRIPT = (b"export function greet(name) { return `hello ${name}`; }\n" * 20)[:1000]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with RunningServer(tmp_path_factory.mktemp("data")) as running:
-        yield running
-
-
-@pytest.fixture
-def tus(server: RunningServer) -> RawTus:
-    return RawTus("127.0.0.1", server.http_port)
-
-
 def test_a_file_over_the_limit_is_refused_before_its_first_byte(tus: RawTus) -> None:
     answer = tus.ask("POST", "/files", {"Upload-Length": str(600 << 20), "Content-Length": "0"})
 
