@@ -71,9 +71,10 @@ class Sink(Protocol):
         """
         ...
 
-    async def close(self, *, complete: bool, keep: bool = True) -> None:
+    async def close(self, *, complete: bool, keep: bool = True) -> bool:
         """Let the blob go, with what was written, as durable as the store's policy says of whole or partial blobs.
 
+        Says whether all that is in the blob is on the disk now; False if that is not sure.
         Of a staged sink the bytes become part of the blob now, all at once; or, unless they are to `keep`, are gone.
         To be called exactly once, when no write is going on. StorageUnavailable: nothing is known of durability.
         BytesLost: what could not be made durable is no part of the blob any more, so that nobody takes it for stored.
@@ -179,6 +180,10 @@ class Catalog(Protocol):
 
     async def upload(self, upload_id: str) -> Session | None:
         """An upload that is open or ended without a file (offset 0: the store knows better); None if unknown."""
+        ...
+
+    async def uploads_with(self, upload_ids: Collection[str]) -> Mapping[str, Session]:
+        """Those of these uploads that are known, by their ids; each as of `upload`."""
         ...
 
     async def declare_length(self, upload_id: str, length: int) -> None:

@@ -52,6 +52,12 @@ async def listed(store: BlobStore) -> dict[str, Blob]:
 class BlobStoreContract:
     """To be inherited with a fixture `store`."""
 
+    async def test_what_is_not_kept_is_surely_not_on_the_disk(self, store: BlobStore) -> None:
+        sink = await store.append(a_key(), at=0, staged=True)
+        await write(sink, [b"abc"])
+
+        assert not await sink.close(complete=True, keep=False)
+
     async def test_a_blob_that_was_never_written_is_not_there(self, store: BlobStore) -> None:
         key = a_key()
 

@@ -116,6 +116,16 @@ class CatalogContract:
 
         assert await catalog.upload(session.id) == session
 
+    async def test_several_uploads_come_back_at_once_without_those_that_are_not_known(self, catalog: Catalog) -> None:
+        open_one, over = await created(catalog, a_session()), await created(catalog, a_session())
+        await catalog.end_upload(ended(over), of(over, Action.ABORT))
+        file = await published(catalog, a_file())
+
+        found = await catalog.uploads_with([open_one.id, over.id, file.id, an_id(), "lost+found"])
+
+        assert found == {open_one.id: open_one, over.id: await catalog.upload(over.id)}
+        assert await catalog.uploads_with([]) == {}
+
     async def test_a_partial_upload_comes_back_so_and_is_listed_where_it_is_asked_for(self, catalog: Catalog) -> None:
         whole = await created(catalog, a_session())
         part = replace(a_session(at=NOON + SECOND), declared=Declared("ada", "part", is_partial=True))

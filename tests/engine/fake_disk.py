@@ -65,5 +65,6 @@ class FakeDisk:
             self.content += b"".join(views)
             done.set_result(None)
 
-    async def close(self, *, complete: bool, keep: bool = True) -> None:
+    async def close(self, *, complete: bool, keep: bool = True) -> bool:
         assert self._pending is None, "closed while a write is going on"
+        return False

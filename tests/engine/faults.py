@@ -99,10 +99,11 @@ class FaultySink:
         self._faults.come_by("after write")
         return done
 
-    async def close(self, *, complete: bool, keep: bool = True) -> None:
+    async def close(self, *, complete: bool, keep: bool = True) -> bool:
         try:
             await asyncio.sleep(0)
             self._faults.come_by("before close")
         finally:
-            await self._sink.close(complete=complete, keep=keep)
+            durable = await self._sink.close(complete=complete, keep=keep)
         self._faults.come_by("after close")
+        return durable

@@ -1,6 +1,7 @@
 """Bytes come out as they went in: whole, in ranges, and while they are still arriving."""
 
 import asyncio
+import os
 
 import pytest
 
@@ -120,13 +121,15 @@ async def test_the_last_byte_is_not_given_before_there_is_a_file(engine: Engine)
 async def test_a_file_of_a_disk_is_opened_and_one_in_memory_is_not(engine: Engine, world: World, file: File) -> None:
     empty = await engine.uploads.store_whole(declared(0), ANN, body())
 
-    opened = engine.downloads.open_file(file)
+    opened = engine.downloads.opened(file, start=10, stop=20)
 
-    assert engine.downloads.open_file(empty) is None
     assert (opened is None) == isinstance(world.blobs, MemoryBlobs)
     if opened is not None:
-        with opened:
-            assert opened.read() == SENT
+        async for one in opened:
+            assert os.pread(one.file.fileno(), one.stop - one.start, one.start) == SENT[10:20]
+        assert one.file.closed
+    nothing = engine.downloads.opened(empty, start=0, stop=0)
+    assert nothing is None or [one async for one in nothing] == []
 
 
 async def test_an_upload_that_ends_without_a_file_ends_who_follows_it(engine: Engine) -> None:

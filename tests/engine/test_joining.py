@@ -1,6 +1,7 @@
 """Uploads joined to one file: their blobs are its parts, and live as long as it does."""
 
 import asyncio
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.world import ANN, BOB, World, blob_keys, body, content, declared, disk_world, memory_world
+from uploadstream.adapters.blobs_disk import Fsync
 from uploadstream.core.digests import crc32c
 from uploadstream.core.errors import BadField, Gone, NotFound, Refusal, TooLarge, TypeMismatch, UploadJoined
 from uploadstream.core.files import File
@@ -235,7 +237,33 @@ async def test_an_upload_that_is_ended_while_it_is_joined_is_in_a_whole_file_or_
         if isinstance(outcome, File):
             assert await content(world.engine, outcome) == b"abcdef"
         else:
-            assert isinstance(outcome, NotFound)
+            assert isinstance(outcome, NotFound | Gone)
+
+
+@pytest.mark.parametrize("restarted_as", [Fsync.NEVER, Fsync.COMPLETE])
+@pytest.mark.parametrize("begun_as", [Fsync.NEVER, Fsync.COMPLETE, Fsync.CHUNK])
+async def test_what_is_joined_is_synced_unless_it_was_when_it_came(
+    tmp_path: Path, begun_as: Fsync, restarted_as: Fsync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = disk_world(tmp_path, fsync=begun_as)
+    ids = [await partial(before, piece) for piece in (b"one", b"two")]
+    world = disk_world(tmp_path, fsync=restarted_as)
+    world.catalog = before.catalog
+    world.start()
+    synced, fsync = [], os.fsync
+
+    def noting(fd: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
+
+    assert await content(world.engine, await joined(world, ids)) == b"onetwo"
+
+    is_late = (begun_as, restarted_as) == (Fsync.NEVER, Fsync.COMPLETE)
+    assert sorted(set(ids) & set(synced)) == (sorted(ids) if is_late else [])
+    before.close()
+    world.close()
 
 
 async def test_joining_reads_none_of_the_bytes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

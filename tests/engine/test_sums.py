@@ -15,7 +15,7 @@ from uploadstream.core.errors import LengthMismatch, StorageUnavailable
 from uploadstream.engine import sums as sums_module
 from uploadstream.engine.buffers import Buffers
 from uploadstream.engine.intake import Intake, Received, Terms
-from uploadstream.engine.sums import NoteKeeper, crc_so_far, write_note
+from uploadstream.engine.sums import NoteKeeper, crc_so_far, summed, write_note
 
 STORED = bytes(range(200)) * 100
 
@@ -54,7 +54,7 @@ async def test_only_what_came_after_the_note_is_read(blobs: CountingBlobs, key: 
     await write_note(blobs, key, size=size, crc=crc32c(STORED[:size]))
 
     assert await crc_so_far(blobs, key, len(STORED)) == crc32c(STORED)
-    assert blobs.starts == [size]
+    assert blobs.starts == ([size] if size < len(STORED) else [])
 
 
 async def test_a_note_about_more_than_is_there_is_not_believed(blobs: CountingBlobs, key: str) -> None:
@@ -64,11 +64,24 @@ async def test_a_note_about_more_than_is_there_is_not_believed(blobs: CountingBl
     assert blobs.starts == [0]
 
 
-@pytest.mark.parametrize("note", [b"", b"short", struct.pack(">QI", 1, 7) + b"x"])
+@pytest.mark.parametrize("note", [b"", b"short", struct.pack(">QI", 1, 7), struct.pack(">QI", 1, 7) + b"x"])
 async def test_a_note_that_is_none_is_not_believed(blobs: CountingBlobs, key: str, note: bytes) -> None:
     await blobs.set_note(key, note)
 
     assert await crc_so_far(blobs, key, len(STORED)) == crc32c(STORED)
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_what_is_surely_on_the_disk_is_known_as_long_as_nothing_is_added(
+    blobs: CountingBlobs, key: str, durable: bool
+) -> None:
+    await write_note(blobs, key, size=len(STORED), crc=crc32c(STORED), durable=durable)
+    assert (await summed(blobs, key, len(STORED))).durable is durable
+
+    await store_bytes(blobs, key, STORED, at=len(STORED))
+    both = await summed(blobs, key, 2 * len(STORED))
+
+    assert (both.crc, both.durable) == (crc32c(STORED + STORED), False)
 
 
 async def test_nothing_has_the_checksum_of_nothing(blobs: CountingBlobs) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,27 @@ async def test_a_large_file_is_left_to_the_server_to_send(disk: World) -> None:
     assert exchange.content == LARGE
     assert exchange.is_whole
     assert exchange.sent[1]["file"].closed
+    assert open_files() == before
+
+
+async def test_a_joined_file_is_left_to_it_part_by_part(disk: World) -> None:
+    part_size = PIECE_SIZE // 2
+    ids = []
+    for at in range(0, len(LARGE), part_size):
+        said = replace(declared(part_size), is_partial=True)
+        ids.append((await disk.engine.uploads.create(said, ANN)).session.id)
+        await disk.engine.uploads.append(ids[-1], ANN, Incoming(body(LARGE[at : at + part_size])))
+    joined = await disk.engine.uploads.join(replace(declared(None), joins="final"), ANN, ids)
+    whole, some = Exchange(disk, zero_copy=True), Exchange(disk, zero_copy=True)
+    before = open_files()
+
+    await whole.get(joined.session.id)
+    await some.get(joined.session.id, fields={"Range": f"bytes=10-{2 * PIECE_SIZE}"})
+
+    assert whole.kinds == ["http.response.start", *[ZERO_COPY] * 6, BODY]
+    assert whole.content == LARGE
+    assert some.kinds == ["http.response.start", *[ZERO_COPY] * 5, BODY]
+    assert some.content == LARGE[10 : 2 * PIECE_SIZE + 1]
     assert open_files() == before
 
 

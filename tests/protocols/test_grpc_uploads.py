@@ -465,5 +465,5 @@ class SlowSink:
         await self._free.wait()
         self._sink.write(views, count)
 
-    async def close(self, *, complete: bool, keep: bool = True) -> None:
-        await self._sink.close(complete=complete, keep=keep)
+    async def close(self, *, complete: bool, keep: bool = True) -> bool:
+        return await self._sink.close(complete=complete, keep=keep)

@@ -288,7 +288,7 @@ class DiskSink:
         start, self._written_back = self._written_back, stop
         self._writing_back = self._store.in_thread(start_writeback, self._fd, start, stop - start)
 
-    async def close(self, *, complete: bool, keep: bool = True) -> None:
+    async def close(self, *, complete: bool, keep: bool = True) -> bool:
         """See ports.Sink."""
         policy = self._store.fsync
         durable = policy is Fsync.CHUNK or (complete and policy is Fsync.COMPLETE)
@@ -304,6 +304,7 @@ class DiskSink:
                     disk_ends.unmark(self._path)
         finally:
             os.close(self._fd)
+        return durable and (keep or not self._staged)
 
     def _sync(self) -> None:
         with vouched_for(self._path, kept=self._durable_end):

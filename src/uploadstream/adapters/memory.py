@@ -125,10 +125,11 @@ class MemorySink:
         else:
             self._staged += content
 
-    async def close(self, *, complete: bool, keep: bool = True) -> None:  # noqa: ARG002 - nothing here is durable
+    async def close(self, *, complete: bool, keep: bool = True) -> bool:  # noqa: ARG002 - nothing here is durable
         """See ports.Sink."""
         if self._staged is not None and keep:
             self._store.add(self._key, self._staged)
+        return False
 
 
 class MemoryLeases:

@@ -43,6 +43,10 @@ class MemoryCatalog:
         """An upload that is open or ended without a file."""
         return self._uploads.get(upload_id)
 
+    async def uploads_with(self, upload_ids: Collection[str]) -> Mapping[str, Session]:
+        """Those of these uploads that are known."""
+        return {key: self._uploads[key] for key in upload_ids if key in self._uploads}
+
     async def declare_length(self, upload_id: str, length: int) -> None:
         """Remember the length of an open upload."""
         session = self._open(upload_id)

@@ -56,6 +56,6 @@ class CheckedSink:
         if digest is not None:
             self._sums.check(digest, at=self._at)
 
-    async def close(self, *, complete: bool, keep: bool = True) -> None:
+    async def close(self, *, complete: bool, keep: bool = True) -> bool:
         """See ports.Sink."""
-        await self._sink.close(complete=complete, keep=keep)
+        return await self._sink.close(complete=complete, keep=keep)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from io import FileIO
 from typing import Final
 
 from uploadstream.core.access import Caller
 from uploadstream.core.errors import StorageUnavailable
 from uploadstream.core.files import File
 from uploadstream.core.sizes import MIB
+from uploadstream.engine.contents import Contents, Opened
 from uploadstream.engine.files import Files
-from uploadstream.engine.joining import read_file
 from uploadstream.engine.sums import sum_of
 from uploadstream.engine.uploads import Uploaded, Uploads
-from uploadstream.ports import BlobStore, OpensFiles, Ports
+from uploadstream.ports import BlobStore, Ports
 
 FOLLOW_SECONDS: Final = 0.1
 
@@ -25,6 +24,7 @@ class Downloads:
 
     def __init__(self, ports: Ports, files: Files, uploads: Uploads) -> None:
         self._blobs: BlobStore = ports.blobs
+        self._contents = Contents(ports)
         self._files = files
         self._uploads = uploads
 
@@ -34,12 +34,11 @@ class Downloads:
 
     def read(self, file: File, *, start: int, stop: int, piece_size: int) -> AsyncIterator[bytes]:
         """Its bytes from `start` up to `stop`, in pieces."""
-        return read_file(self._blobs, file, start=start, stop=stop, piece_size=piece_size)
+        return self._contents.read(file, start=start, stop=stop, piece_size=piece_size)
 
-    def open_file(self, file: File) -> FileIO | None:
-        """The file as the operating system has it, for the caller to close; None where its bytes are to be read."""
-        is_one = file.size and not file.parts
-        return self._blobs.open_file(file.id) if isinstance(self._blobs, OpensFiles) and is_one else None
+    def opened(self, file: File, *, start: int, stop: int) -> AsyncIterator[Opened] | None:
+        """The same bytes as the operating system has them, in order; None where they can only be read."""
+        return self._contents.opened(file, start=start, stop=stop)
 
     async def digest(self, file: File, algorithm: str) -> bytes:
         """The checksum of all its bytes, which are read for that."""

@@ -9,8 +9,8 @@ from uploadstream.core.ids import check_id
 from uploadstream.core.listings import Wanted, check_wanted, found_page, read_place
 from uploadstream.core.pages import Page, check_page_size, page_of, read_token
 from uploadstream.core.stats import DeletionStats
-from uploadstream.engine.joining import stored_size
-from uploadstream.ports import BlobStore, Catalog, Clock, Ports
+from uploadstream.engine.contents import Contents
+from uploadstream.ports import Catalog, Clock, Ports
 
 
 class Files:
@@ -18,7 +18,7 @@ class Files:
 
     def __init__(self, ports: Ports) -> None:
         self._catalog: Catalog = ports.catalog
-        self._blobs: BlobStore = ports.blobs
+        self._contents = Contents(ports)
         self._clock: Clock = ports.clock
 
     async def list(
@@ -80,7 +80,7 @@ class Files:
         return file
 
     async def _check_whole(self, file: File) -> None:
-        file.check_whole(await stored_size(self._blobs, file) or 0)
+        file.check_whole(await self._contents.stored_size(file) or 0)
 
     async def _any(self, file_id: str, caller: Caller) -> File:
         """The file, in use or in the trash."""

@@ -10,12 +10,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
 from uploadstream.core.digests import crc32c_joined
-from uploadstream.core.files import File
 from uploadstream.core.media import SNIFF_BYTES
 from uploadstream.core.parts import Part, check_count, spans
 from uploadstream.core.session import Session
 from uploadstream.engine.intake import Received
-from uploadstream.engine.sums import crc_so_far
+from uploadstream.engine.sums import summed
 from uploadstream.ports import BlobStore
 
 
@@ -25,12 +24,12 @@ async def joined(blobs: BlobStore, sessions: Sequence[Session]) -> tuple[tuple[P
     distinct = {session.id: session for session in sessions}
     for session in distinct.values():
         session.check_joinable()
-    await asyncio.gather(*(blobs.sync(key) for key in distinct))
-    crcs = {key: await crc_so_far(blobs, key, session.offset) for key, session in distinct.items()}
+    sums = {key: await summed(blobs, key, session.offset) for key, session in distinct.items()}
+    await asyncio.gather(*(blobs.sync(key) for key, one in sums.items() if not one.durable))
     parts = tuple(Part(session.id, session.offset) for session in sessions if session.offset)
     size, crc = 0, 0
     for part in parts:
-        size, crc = size + part.size, crc32c_joined(crc, crcs[part.key], size=part.size)
+        size, crc = size + part.size, crc32c_joined(crc, sums[part.key].crc, size=part.size)
     head = read_parts(blobs, parts, start=0, stop=min(size, SNIFF_BYTES), piece_size=SNIFF_BYTES)
     return parts, Received(size, crc, b"".join([piece async for piece in head]))
 
@@ -44,17 +43,3 @@ async def read_parts(
         async with aclosing(reading) as pieces:  # type: ignore[type-var]
             async for piece in pieces:
                 yield piece
-
-
-def read_file(blobs: BlobStore, file: File, *, start: int, stop: int, piece_size: int) -> AsyncIterator[bytes]:
-    """The bytes of a file from `start` up to `stop`, in pieces."""
-    if file.parts:
-        return read_parts(blobs, file.parts, start=start, stop=stop, piece_size=piece_size)
-    return blobs.read(file.id, start=start, stop=stop, piece_size=piece_size)
-
-
-async def stored_size(blobs: BlobStore, file: File) -> int | None:
-    """How many bytes of a file the store has; None if it has no blob of it."""
-    found = [await blobs.stat(part.key) for part in file.blobs]
-    sizes = [blob.size for blob in found if blob is not None]
-    return sum(sizes) if sizes else None

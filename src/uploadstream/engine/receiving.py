@@ -104,9 +104,9 @@ class Receiver:
                 await notes.stop()
             await intake.close()
         finally:
-            await sink.close(complete=end.durable, keep=keep)
+            durable = await sink.close(complete=end.durable, keep=keep)
         if notes is not None and keep and not end.completes:
-            await notes.write(intake.offset, intake.crc)
+            await notes.write(intake.offset, intake.crc, durable=durable)
 
     async def publish(self, session: Session, caller: Caller, received: Received, parts: tuple[Part, ...] = ()) -> File:
         """Make the file of an upload whose bytes are all there and durable, in these parts if any. ContentRefused."""
@@ -170,8 +170,8 @@ class _NoSink:
     def write(self, views: Sequence[Bytes], count: int) -> None:  # noqa: ARG002 - the port's signature
         raise StorageUnavailable
 
-    async def close(self, *, complete: bool, keep: bool = True) -> None:
-        pass
+    async def close(self, *, complete: bool, keep: bool = True) -> bool:  # noqa: ARG002 - as above
+        return False
 
 
 async def uncancelled(work: Coroutine[Any, Any, Result]) -> Result:

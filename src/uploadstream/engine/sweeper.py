@@ -20,7 +20,7 @@ from uploadstream.core.access import Caller
 from uploadstream.core.errors import Busy, Refusal, StorageUnavailable
 from uploadstream.core.files import Action, File, audit_of
 from uploadstream.core.pages import Position
-from uploadstream.engine.joining import stored_size
+from uploadstream.engine.contents import Contents
 from uploadstream.engine.pairing import is_pair
 from uploadstream.engine.uploads import Uploads
 from uploadstream.ports import Blob, Ports
@@ -43,6 +43,7 @@ class Sweeper:
 
     def __init__(self, ports: Ports, uploads: Uploads, *, tombstone_ttl: timedelta) -> None:
         self._ports = ports
+        self._contents = Contents(ports)
         self._uploads = uploads
         self._tombstone_ttl = tombstone_ttl
 
@@ -133,7 +134,7 @@ class Sweeper:
         while rows := await self._ports.catalog.files(None, deleted=False, after=place, limit=BATCH):
             for file in rows:
                 with _one_of_many(sweep):
-                    stored = await stored_size(self._ports.blobs, file) or 0
+                    stored = await self._contents.stored_size(file) or 0
                     if not file.is_whole(stored):
                         await self._hide(file, stored=stored)
                         sweep["lost files"] += 1

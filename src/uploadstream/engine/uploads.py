@@ -6,7 +6,6 @@ catalog transaction after the bytes are durable, and may be repeated. Only the h
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from uploadstream.core.errors import (
     ContentRefused,
     LengthMismatch,
     OffsetMismatch,
+    Refusal,
     StorageFull,
     TakenOver,
     UploadJoined,
@@ -94,9 +94,12 @@ class Uploads:
         BadInput, NotFound, Gone.
         """
         begun = await self._begin(declared, caller)
-        found = {key: self.status(key, caller) for key in dict.fromkeys(upload_ids)}
-        known = dict(zip(found, await asyncio.gather(*found.values()), strict=True))
-        parts, received = await joined(self._blobs, [known[key].session for key in upload_ids])
+        sessions = await self._several(upload_ids, caller)
+        try:
+            parts, received = await joined(self._blobs, sessions)
+        except Refusal:
+            await self._several(upload_ids, caller)  # one may have ended meanwhile, with its bytes
+            raise
         session = begun.after(LengthDeclared(received.size)).after(Appended(received.size))
         file = await self._receiver.publish(session, caller, received, parts)
         return Uploaded(_complete(file, self.limits), file)
@@ -104,7 +107,18 @@ class Uploads:
     async def status(self, upload_id: str, caller: Caller) -> Uploaded:
         """The upload with its true offset, finished or not. NotFound, Gone."""
         check_id(upload_id, kind="upload")
-        session = await self._catalog.upload(upload_id)
+        return await self._looked_up(upload_id, await self._catalog.upload(upload_id), caller)
+
+    async def _several(self, upload_ids: Sequence[str], caller: Caller) -> list[Session]:
+        """As many uploads at once, in this order."""
+        for upload_id in upload_ids:
+            check_id(upload_id, kind="upload")
+        rows = await self._catalog.uploads_with(set(upload_ids))
+        found = {key: await self._looked_up(key, rows.get(key), caller) for key in dict.fromkeys(upload_ids)}
+        return [found[key].session for key in upload_ids]
+
+    async def _looked_up(self, upload_id: str, session: Session | None, caller: Caller) -> Uploaded:
+        """What the catalog's row, or its want of one, says of an upload."""
         if session is None:
             return self._finished(await self._catalog.file(upload_id), caller, upload_id)
         visible_upload(session, caller, file_id=upload_id)

@@ -12,7 +12,7 @@ from uploadstream.core.errors import StorageUnavailable
 from uploadstream.core.files import File
 from uploadstream.core.pages import Position
 from uploadstream.core.sizes import MIB
-from uploadstream.engine.joining import read_file, stored_size
+from uploadstream.engine.contents import Contents
 from uploadstream.ports import Ports
 
 BATCH: Final = 500
@@ -47,14 +47,15 @@ async def verify(ports: Ports) -> AsyncIterator[Verdict]:
 
 
 async def _look_at(ports: Ports, file: File) -> Verdict:
-    stored = await stored_size(ports.blobs, file)
+    contents = Contents(ports)
+    stored = await contents.stored_size(file)
     if not file.is_whole(stored or 0):
         finding = Finding.MISSING if stored is None else Finding.WRONG_SIZE
         return Verdict(file, finding, f"{stored or 0} of {file.size} bytes are there")
     crc = 0
     try:
         if file.size:
-            async for piece in read_file(ports.blobs, file, start=0, stop=file.size, piece_size=MIB):
+            async for piece in contents.read(file, start=0, stop=file.size, piece_size=MIB):
                 crc = crc32c(piece, crc)
     except StorageUnavailable as error:
         return Verdict(file, Finding.MISSING, f"cannot be read: {error.__cause__ or error}")

@@ -80,6 +80,10 @@ class SqliteCatalog:
         """An upload that is open or ended without a file."""
         return await self._look_up(queries.upload, upload_id) if is_id(upload_id) else None
 
+    async def uploads_with(self, upload_ids: Collection[str]) -> Mapping[str, Session]:
+        """Those of these uploads that are known, by their ids."""
+        return await self._list(queries.uploads_with, [key for key in upload_ids if is_id(key)])
+
     async def declare_length(self, upload_id: str, length: int) -> None:
         """Remember the length of an open upload."""
         await self._write(writes.declare_lengths, (upload_id, length))

@@ -7,7 +7,7 @@ place (time and id), never at a row's number: a listing costs the same on its la
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
@@ -60,6 +60,7 @@ _NEWEST: Final = select(func.max(AUDIT.c.number)).where(AUDIT.c.owner == bindpar
 _PROPERTY: Final = select(PROPERTIES.c.value).where(PROPERTIES.c.name == bindparam("name"))
 _CHECK: Final = select(FILES.c.id).limit(1)
 _KEYS: Final = bindparam("keys", expanding=True, type_=Id)
+_UPLOADS: Final = select(UPLOADS).where(UPLOADS.c.id.in_(_KEYS))
 _OPEN_UPLOADS: Final = select(UPLOADS.c.id).where(OPEN, UPLOADS.c.id.in_(_KEYS))
 _KNOWN: Final = union_all(
     _OPEN_UPLOADS,
@@ -72,6 +73,12 @@ def upload(connection: Connection, upload_id: str) -> Session | None:
     """An upload, open or ended."""
     row = connection.execute(_UPLOAD, {"id": upload_id}).first()
     return None if row is None else session_of(row)
+
+
+def uploads_with(connection: Connection, keys: Collection[str]) -> dict[str, Session]:
+    """Uploads, open or ended, by their ids."""
+    sessions = (session_of(row) for some in _groups(keys) for row in connection.execute(_UPLOADS, {"keys": some}))
+    return {session.id: session for session in sessions}
 
 
 def file(connection: Connection, file_id: str) -> File | None:
@@ -151,10 +158,15 @@ def check(connection: Connection) -> None:
 
 def _in_groups(connection: Connection, statement: Executable, keys: Collection[str]) -> set[str]:
     found: set[str] = set()
-    rest = iter(keys)
-    while some := list(islice(rest, KEYS_MAX)):
+    for some in _groups(keys):
         found.update(connection.execute(statement, {"keys": some}).scalars())
     return found
+
+
+def _groups(keys: Collection[str]) -> Iterator[list[str]]:
+    rest = iter(keys)
+    while some := list(islice(rest, KEYS_MAX)):
+        yield some
 
 
 def _place(of: str | None, after: Position | None, limit: int) -> dict[str, Any]:

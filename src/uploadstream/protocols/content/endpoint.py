@@ -17,6 +17,7 @@ from uploadstream.core.access import Caller
 from uploadstream.core.errors import BadField, Refusal
 from uploadstream.core.files import File
 from uploadstream.core.session import Session
+from uploadstream.engine.contents import Opened
 from uploadstream.engine.downloads import Downloads
 from uploadstream.http.callers import caller_of
 from uploadstream.http.fields import shown
@@ -76,13 +77,14 @@ class Content:
         return _without_body(request, answer) or await self._send(request.scope, file, answer)
 
     async def _send(self, scope: Scope, file: File, answer: Answer) -> ASGIApp:
-        body = messages(
-            scope, answer.body, read=partial(self._read, file), open_file=partial(self._downloads.open_file, file)
-        )
+        body = messages(scope, answer.body, read=partial(self._read, file), opened=partial(self._opened, file))
         return Streaming(answer, await begun(body))
 
     def _read(self, file: File, span: Span) -> AsyncIterator[bytes]:
         return self._downloads.read(file, start=span.start, stop=span.stop, piece_size=PIECE_SIZE)
+
+    def _opened(self, file: File, span: Span) -> AsyncIterator[Opened] | None:
+        return self._downloads.opened(file, start=span.start, stop=span.stop)
 
     def _follow(self, session: Session, caller: Caller, following: Following) -> ASGIApp:
         pieces = self._downloads.follow(

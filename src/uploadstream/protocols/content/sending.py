@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import aclosing, closing, nullcontext, suppress
-from io import FileIO
+from contextlib import aclosing, suppress
 from typing import Any, Final
 
 from starlette.types import Message, Receive, Scope, Send
 
 from uploadstream.core.errors import Gone, NotFound
 from uploadstream.core.sizes import KIB
+from uploadstream.engine.contents import Opened
 from uploadstream.http.ranges import Span
 from uploadstream.http.zero_copy import EXTENSION as ZERO_COPY
 from uploadstream.protocols.content.answers import Answer
@@ -20,23 +20,24 @@ PIECE_SIZE: Final = 256 * KIB
 BODY: Final = "http.response.body"
 
 Read = Callable[[Span], AsyncIterator[bytes]]
+Open = Callable[[Span], AsyncIterator[Opened] | None]
 
 
-async def messages(
-    scope: Scope, body: Sequence[bytes | Span], *, read: Read, open_file: Callable[[], FileIO | None]
-) -> AsyncGenerator[Message]:
+async def messages(scope: Scope, body: Sequence[bytes | Span], *, read: Read, opened: Open) -> AsyncGenerator[Message]:
     """A body as ASGI messages; what is larger than a piece is left to the server to send, if it and the store can."""
     is_large = any(isinstance(part, Span) and len(part) > PIECE_SIZE for part in body)
-    file = open_file() if is_large and ZERO_COPY in (scope.get("extensions") or {}) else None
-    with closing(file) if file else nullcontext():
-        for part in body:
-            if isinstance(part, bytes):
-                yield _piece(part)
-            elif file is not None:
-                yield {"type": ZERO_COPY, "file": file, "offset": part.start, "count": len(part), "more_body": True}
-            else:
-                async for piece in read(part):
-                    yield _piece(piece)
+    by_server = is_large and ZERO_COPY in (scope.get("extensions") or {})
+    for part in body:
+        if isinstance(part, bytes):
+            yield _piece(part)
+        elif by_server and (files := opened(part)) is not None:
+            async with aclosing(files):  # type: ignore[type-var]
+                async for one in files:
+                    count = one.stop - one.start
+                    yield {"type": ZERO_COPY, "file": one.file, "offset": one.start, "count": count, "more_body": True}
+        else:
+            async for piece in read(part):
+                yield _piece(piece)
 
 
 async def pieces_as_messages(pieces: AsyncIterator[bytes]) -> AsyncGenerator[Message]:
