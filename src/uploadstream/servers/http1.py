@@ -22,10 +22,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from uploadstream.http import trailers
-from uploadstream.http.fields import is_host
 from uploadstream.http.pour import EXTENSION, ClientGone, Intake, parted
-from uploadstream.http.targets import origin_form
 from uploadstream.servers.answers import Answer, extensions
+from uploadstream.servers.heads import Unparsable, read_head
 from uploadstream.servers.pump import Body, Line, Pump
 
 READ_SIZE: Final = 64 * 1024
@@ -57,14 +56,6 @@ class Shared(ServerState):
         self.limits = limits
         self.scratch = memoryview(bytearray(CHUNKED_READ_SIZE))
         self.draining = False
-
-
-class Unparsable(Exception):
-    """Raised through the parser, which is not to go on: answered with `status`."""
-
-    def __init__(self, status: HTTPStatus) -> None:
-        super().__init__(status.phrase)
-        self.status = status
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -301,14 +292,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_since = None
         self._taken = 0
         version = self.parser.get_http_version()
-        if version not in {"1.0", "1.1"}:
-            raise Unparsable(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
-        hosts = [value for name, value in self.headers if name == b"host"]
-        target = origin_form(self.url, hosts[0] if hosts else None)
-        if target is None or not is_host(hosts, version=version):
-            raise Unparsable(HTTPStatus.BAD_REQUEST)
-        self.url = target
-        self._length = self._read_length(version)
+        head = read_head(version, self.url, self.headers)
+        self.url, self._length = head.target, head.length
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110, section 10.1.1
         super().on_headers_complete()
@@ -319,17 +304,6 @@ class HttpProtocol(HttpToolsProtocol):
         self._receiving = True
         self._keep_alive = self.cycle.keep_alive and not self._shared.draining
         self.cycle.keep_alive = False
-
-    def _read_length(self, version: str) -> int | None:
-        """How long the body is, None for chunks; the parser has refused lengths that contradict each other."""
-        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
-        if codings:
-            if version == "1.0":
-                raise Unparsable(HTTPStatus.BAD_REQUEST)  # it has none, and somebody before us may have known that
-            if codings != [b"chunked"]:
-                raise Unparsable(HTTPStatus.NOT_IMPLEMENTED)  # RFC 9112, section 6.1
-            return None
-        return int(dict(self.headers).get(b"content-length", 0))
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
