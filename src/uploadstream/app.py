@@ -58,7 +58,7 @@ from uploadstream.servers.http1_server import Certificate, HttpServer
 from uploadstream.servers.listening import listen, port_of, reserve
 from uploadstream.servers.workers import supervise
 from uploadstream.settings import Settings
-from uploadstream.web.page import Page
+from uploadstream.web.pages import pages
 
 __all__ = [
     "BadCertificate",
@@ -144,7 +144,7 @@ def http_app(
         *only(Choice.IETF, ietf.routes()),
         *FilePond(running.uploads, Chunks(running.uploads), running.downloads, running.web).routes(),
         *Content(running.downloads).routes(),
-        *Page().routes(),
+        *pages(),
         Mount("/", rest.app(title="UploadStream", version=version("uploadstream"), beside=OPENAPI)),
     ]
     return with_cors(Starlette(routes=routes), cors_origins)

@@ -31,7 +31,7 @@ PICTURE = b"".join(
 @pytest.fixture(scope="module")
 def page(browser: Browser, server: RunningServer) -> Page:
     opened = browser.new_page()
-    opened.goto(f"{server.http_url}/docs")
+    opened.goto(f"{server.http_url}/openapi.json")
     return opened
 
 
@@ -60,7 +60,7 @@ def test_active_content_is_saved_wherever_it_is_opened(
             "address => document.body.append(Object.assign(document.createElement('iframe'), {src: address}))", address
         )
 
-    assert page.url == f"{server.http_url}/docs"
+    assert page.url == f"{server.http_url}/openapi.json"
     assert page.evaluate("window.ran") is None
 
 

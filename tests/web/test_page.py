@@ -10,7 +10,8 @@ import pytest
 from starlette.applications import Starlette
 
 from tests.protocols.asgi import client_of
-from uploadstream.web.page import Page, takes_gzip
+from uploadstream.web.page import takes_gzip
+from uploadstream.web.pages import pages
 
 WEIGHT_MAX = 150_000
 
@@ -41,7 +42,7 @@ class Elements(HTMLParser):
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(Starlette(routes=Page().routes())) as client:
+    async with client_of(Starlette(routes=pages())) as client:
         yield client
 
 

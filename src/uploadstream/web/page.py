@@ -1,4 +1,4 @@
-"""The page and its files, as routes for a Starlette application.
+"""A page and its files, as routes for a Starlette application.
 
 Invariant: the files' address contains a digest of all of them, so that a browser keeps them for good and never mixes
 two versions. The page itself is asked for again each time, and is a 304 while nothing has changed.
@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final
 
@@ -24,13 +23,14 @@ from uploadstream.http.conditions import Validators, judge
 from uploadstream.http.problems import unnamed_problem
 
 INDEX: Final = "index.html"
-FOLDER: Final = "web"
 TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+PACKED: Final = ".gz"
+GZIP: Final = b"\x1f\x8b\x08"
 METHODS: Final = ("GET", "HEAD")
 DIGEST_LENGTH: Final = 16
 # Nothing of another origin, nothing inline. blob: is a file that is not sent yet.
@@ -61,16 +61,24 @@ FOR_GOOD: Final = "public, max-age=31536000, immutable"
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file as it is sent."""
+    """A file as it is sent; `unpacked` is left out where nearly nobody asks for it."""
 
     content_type: str
-    plain: bytes
     packed: bytes
+    unpacked: bytes | None = None
 
     @classmethod
     def of(cls, name: str, content: bytes) -> Asset:
-        """A file, packed once for all."""
-        return cls(TYPES[name[name.rindex(".") :]], content, gzip.compress(content, 9, mtime=0))
+        """A file, packed once for all, unless it is."""
+        content_type = TYPES[name[name.rindex(".") :]]
+        if content.startswith(GZIP):
+            return cls(content_type, content)
+        return cls(content_type, gzip.compress(content, 9, mtime=0), content)
+
+    @property
+    def plain(self) -> bytes:
+        """The file itself."""
+        return gzip.decompress(self.packed) if self.unpacked is None else self.unpacked
 
 
 def takes_gzip(accept_encoding: str) -> bool:
@@ -84,12 +92,13 @@ def takes_gzip(accept_encoding: str) -> bool:
 
 
 def read_folder(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]:
-    """The names and contents of all files below that a browser may ask for."""
+    """The names and contents of all files below that a browser may ask for; of packed ones, the names without that."""
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        name = entry.name.removesuffix(PACKED)
         if entry.is_dir():
             yield from read_folder(entry, f"{prefix}{entry.name}/")
-        elif entry.name.endswith(tuple(TYPES)):
-            yield prefix + entry.name, entry.read_bytes()
+        elif name.endswith(tuple(TYPES)):
+            yield prefix + name, entry.read_bytes()
 
 
 class Served:
@@ -110,27 +119,30 @@ class Served:
 
 
 class Page:
-    """The endpoints `/` and `/web/...`; read from the package once."""
+    """The endpoints of one page, at `address`, and of its files, below `/{folder}/`."""
 
-    def __init__(self) -> None:
-        contents = dict(read_folder(files("uploadstream.web")))
+    def __init__(self, contents: Mapping[str, bytes], *, address: str, folder: str) -> None:
+        """`contents`: by their names, among them the page's."""
         total = hashlib.sha256()
         for name, content in contents.items():
             total.update(f"{name} {len(content)} ".encode() + content)
+        self._address: Final = address
+        self._folder: Final = folder
         self._digest: Final = total.hexdigest()[:DIGEST_LENGTH]
         self._tag: Final = f'W/"{self._digest}"'  # of both encodings
-        self._index: Final = Asset.of(INDEX, self._page(contents.pop(INDEX).decode(), contents))
-        self._assets: Final = {name: Asset.of(name, content) for name, content in contents.items()}
+        self._index: Final = Asset.of(INDEX, self._page(contents[INDEX].decode(), contents))
+        self._assets: Final = {name: Asset.of(name, content) for name, content in contents.items() if name != INDEX}
 
-    def _page(self, text: str, names: dict[str, bytes]) -> bytes:
+    def _page(self, text: str, names: Mapping[str, bytes]) -> bytes:
         """The page with the addresses of this version, and of every module at once: a browser finds them one by one."""
         modules = [name for name in names if name.endswith(".js") and "/" not in name]
         preloads = "\n".join(f'<link rel="modulepreload" href="{{web}}/{name}">' for name in modules)
-        return text.replace("{preloads}", preloads).replace("{web}", f"{FOLDER}/{self._digest}").encode()
+        return text.replace("{preloads}", preloads).replace("{web}", f"{self._folder}/{self._digest}").encode()
 
     def routes(self) -> list[BaseRoute]:
         """For a Starlette application."""
-        return [Route("/", Served(self.index)), Route(f"/{FOLDER}/{{digest}}/{{name:path}}", Served(self.asset))]
+        files = Route(f"/{self._folder}/{{digest}}/{{name:path}}", Served(self.asset))
+        return [Route(self._address, Served(self.index)), files]
 
     def index(self, request: Request) -> Response:
         """The page."""

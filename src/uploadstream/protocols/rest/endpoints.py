@@ -61,7 +61,7 @@ def read_caller(
         str,
         Header(description="the user that asks; none is named: anything is reached by its id", json_schema_extra=NAMED),
     ] = "",
-    user_id: Annotated[str, Query(description="the same, for a link", json_schema_extra=NAMED)] = "",  # noqa: ARG001
+    user_id: Annotated[str, Query(description="the user that asks, for a link", json_schema_extra=NAMED)] = "",  # noqa: ARG001
 ) -> Caller:
     """Who asks. BadField, also of any other field that is there twice."""
     return caller_of(request)
@@ -156,10 +156,9 @@ class Rest:
         self._grpc_port = grpc_port
 
     def app(self, *, title: str, version: str, beside: Mapping[str, Any] | None = None) -> FastAPI:
-        """The API with its documentation at /docs and /openapi.json; `beside`: the paths that others serve."""
-        app = Documented(
-            title=title, version=version, redoc_url=None, openapi_tags=documentation.TAGS, beside=beside or {}
-        )
+        """The API, described at /openapi.json; `beside`: the paths that others serve."""
+        about = {"title": title, "version": version, "openapi_tags": documentation.TAGS}
+        app = Documented(**about, docs_url=None, redoc_url=None, beside=beside or {})
         app.add_exception_handler(Refusal, refused)
         app.add_exception_handler(RequestValidationError, misunderstood)
         app.add_exception_handler(HTTPException, unserved)
