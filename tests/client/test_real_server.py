@@ -3,6 +3,7 @@
 import hashlib
 import io
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.running_server import RunningServer
 from uploadstream import AsyncClient, Client, Progress, Step, UploadError
+from uploadstream.core.sizes import MIB
 
 DATA = random.Random(3).randbytes(3_000_000)
 
@@ -141,6 +143,19 @@ def test_a_refusal_has_its_reason_however_fast_it_comes(client: Client) -> None:
 
         assert caught.value.reason in {"TYPE_MISMATCH", "CONTENT_REFUSED"}
         assert caught.value.message == "Declared image/png, content is application/pdf"
+
+
+def test_a_refusal_has_its_reason_and_comes_at_once_however_much_was_to_follow(client: Client, film: Path) -> None:
+    with film.open("wb") as file:
+        file.write(b"%PDF-1.7\n")
+        file.truncate(64 * MIB)  # far more than a server reads of a body that it has refused
+    began = time.monotonic()
+
+    with pytest.raises(UploadError) as caught:
+        client.upload(film, content_type="image/png")
+
+    assert caught.value.message == "Declared image/png, content is application/pdf"
+    assert time.monotonic() - began < 4
 
 
 def test_a_name_of_any_language_is_kept(client: Client, film: Path, tmp_path: Path) -> None:

@@ -144,6 +144,7 @@ async def test_a_type_that_was_declared_is_refused_if_the_content_is_another(
         await client.upload(film, content_type="video/mp4")
 
     assert caught.value.reason == TYPE_MISMATCH
+    assert names_in(film.parent / "state") == []
 
 
 async def test_what_arrived_damaged_goes_to_the_trash(client: AsyncClient, server: FaultyServer, film: Path) -> None:

@@ -101,16 +101,26 @@ class HttpTransport:
         return Place(upload_id, offset, is_complete=response.headers.get("upload-length") == str(offset))
 
     async def append(self, upload_id: str, blocks: Iterator[Block], *, at: int, size: int) -> Place:
-        """Send the blocks (tus: PATCH)."""
+        """Send the blocks (tus: PATCH), the first as a body of its own.
+
+        What is to be refused is refused by then. A server does not read for ever what follows on a body that it has
+        refused, and httpx reads the answer only after it has sent everything.
+        """
+        first = await asyncio.to_thread(next, blocks, None)
+        data = first.data if first is not None else b""
+        offset = await self._patch(upload_id, data, at=at, count=len(data))
+        if offset == at + len(data) < size:
+            offset = await self._patch(upload_id, _read_beside(blocks), at=offset, count=size - offset)
+        return Place(upload_id, offset, is_complete=offset == size)
+
+    async def _patch(self, upload_id: str, body: bytes | AsyncIterator[bytes], *, at: int, count: int) -> int:
         fields = {
             **_TUS,
             "Content-Type": "application/offset+octet-stream",
-            "Content-Length": str(size - at),
+            "Content-Length": str(count),
             "Upload-Offset": str(at),
         }
-        response = await self._ask("PATCH", _upload(upload_id), fields=fields, content=_read_beside(blocks))
-        offset = self._offset_of(response)
-        return Place(upload_id, offset, is_complete=offset == size)
+        return self._offset_of(await self._ask("PATCH", _upload(upload_id), fields=fields, content=body))
 
     async def abort(self, upload_id: str) -> None:
         """End an upload, and remove its bytes (tus: termination)."""
@@ -175,7 +185,7 @@ class HttpTransport:
         *,
         fields: Mapping[str, str] | None = None,
         query: Mapping[str, str | int] | None = None,
-        content: AsyncIterator[bytes] | None = None,
+        content: bytes | AsyncIterator[bytes] | None = None,
     ) -> httpx.Response:
         with translated(self._endpoint, write_seconds=STALL_SECONDS, read_seconds=ANSWER_SECONDS):
             response = await self._http.request(method, path, headers=fields, params=query, content=content)

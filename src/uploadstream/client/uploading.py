@@ -19,10 +19,12 @@ from uploadstream.client.transport import Block, Named, Place, Transport
 from uploadstream.client.unfinished import Entry
 from uploadstream.client.values import FileInfo, Progress, Step
 from uploadstream.core.digests import spelled
+from uploadstream.core.errors import TypeNotAllowed
 
 Report = Callable[[Progress], None]
 
 _FRESH_STARTS_MAX: Final = 3
+_ENDED_BY_SERVER: Final = {TYPE_MISMATCH, TypeNotAllowed.reason}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class Sending:
         except UploadError as error:
             if error.reason == FILE_CHANGED:
                 await self._give_up()
+            elif error.reason in _ENDED_BY_SERVER:
+                self._forget()
             raise
         self._attempt += 1
         self._forget()
