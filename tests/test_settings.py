@@ -184,7 +184,7 @@ def test_what_is_wrong_is_named_as_it_was_given(monkeypatch: pytest.MonkeyPatch)
     assert refusal(http_port="8080") == "--http-port and UPLOADSTREAM_GRPC_PORT are both 8080; give each its own"
     assert refusal() == "UPLOADSTREAM_HTTP_PORT and UPLOADSTREAM_GRPC_PORT are both 8080; give each its own"
     monkeypatch.setenv("UPLOADSTREAM_WORKERS", "none")
-    assert refusal(host="::1").startswith("UPLOADSTREAM_WORKERS: must be a valid integer")
+    assert refusal(host="::1") == "UPLOADSTREAM_WORKERS: must be a whole number, not 'none'"
     assert refusal(database="x", workers=1) == "--database: this names no file; write sqlite:///PATH"
 
 
@@ -209,7 +209,8 @@ def test_a_service_that_takes_no_type_at_all_is_not_meant(text: str) -> None:
     ("variable", "text", "says"),
     [
         ("HTTP_PORT", "65536", "65535"),
-        ("HTTP_PORT", "http", "integer"),
+        ("HTTP_PORT", "http", "must be a whole number, not 'http'"),
+        ("PROCESSING", "maybe", "must be true or false, not 'maybe'"),
         ("WORKERS", "0", "greater than 0"),
         ("MAX_FILE_SIZE", "0", "greater than 0"),
         ("MAX_FILE_SIZE", "lots", "'lots' is not a size; write a number and one of B, KB, MB"),

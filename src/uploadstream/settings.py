@@ -49,6 +49,8 @@ _HOST: Final = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:.]+", 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.ASCII)
 # So that a time from now on is always a date.
 LONGEST: Final = timedelta(days=36_500)
+# In our words what pydantic says in those of a parser.
+_MUST: Final = {"int_parsing": "must be a whole number", "bool_parsing": "must be true or false"}
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
@@ -362,7 +364,8 @@ def _line(problem: Mapping[str, Any], options: Collection[str]) -> str:
     name = _named("database" if where == "uploadstream" else where, options)
     if isinstance(error, ValueError):
         return f"{name}: {error}"
-    return f"{name}: {problem['msg'].replace('Input should be', 'must be')}, not {problem['input']!r}"
+    must = _MUST.get(problem["type"]) or problem["msg"].replace("Input should be", "must be")
+    return f"{name}: {must}, not {problem['input']!r}"
 
 
 def _named(field: str, options: Collection[str]) -> str:

@@ -1,6 +1,7 @@
 """The short commands, over a running server."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def test_another_user_sees_nothing(cli: CommandLine, film: Path) -> None:
 
     assert other.succeed("ls") == ""
     done = other.run("rm", file_id)
-    assert (done.returncode, done.stderr) == (1, f"No file {file_id}\n")
+    assert (done.returncode, done.stderr) == (1, f"No file {file_id}; uploadstream ls lists yours\n")
 
 
 @pytest.mark.parametrize("command", ["show", "rm", "restore", "audit"])
@@ -72,13 +73,32 @@ def test_a_file_that_is_none_is_one_line(cli: CommandLine, command: str) -> None
     done = cli.run(command, "nothing")
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "No file nothing\n"
+    assert done.stderr == "No file nothing; uploadstream ls lists yours\n"
+
+
+def test_a_deleted_file_is_said_to_be_so_with_how_to_get_it_back(cli: CommandLine, film: Path) -> None:
+    file_id = cli.succeed("put", film).strip()
+    cli.succeed("rm", file_id)
+
+    done = cli.run("show", file_id)
+
+    said = f"No file {file_id}: it was deleted; back with: uploadstream restore ID\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_the_trail_tells_the_second(grpc_cli: CommandLine, film: Path) -> None:
+    file_id = grpc_cli.succeed("put", film).strip()
+
+    times = [line.split("\t")[0] for line in grpc_cli.succeed("audit", file_id).splitlines()]
+
+    assert len(times) == 2
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", time) for time in times)
 
 
 def test_an_upload_that_is_none_cannot_be_ended(cli: CommandLine) -> None:
     done = cli.run("uploads", "--abort", "nothing")
 
-    assert (done.returncode, done.stderr) == (1, "No upload nothing\n")
+    assert (done.returncode, done.stderr) == (1, "No upload nothing; uploadstream uploads lists yours\n")
 
 
 def test_no_id_at_all_ends_no_upload_and_lists_none(cli: CommandLine) -> None:

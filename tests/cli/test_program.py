@@ -37,6 +37,13 @@ def test_a_command_has_help(cli: CommandLine, name: str) -> None:
     assert f"uploadstream {name}" in cli.succeed(name, "--help")
 
 
+def test_help_breaks_its_lines_where_the_terminal_ends(cli: CommandLine) -> None:
+    said = cli.with_variables({"COLUMNS": "160"}).succeed("put", "--help")
+
+    assert "put [OPTIONS] {FILE}..." in said
+    assert "the same command goes on from the last byte that the server holds." in said
+
+
 def test_help_lists_every_command_and_loads_no_library_of_theirs(cli: CommandLine) -> None:
     code = (
         "import sys; from uploadstream.cli.program import run; run(['--help']);"

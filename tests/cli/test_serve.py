@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import signal
 import socket
 from pathlib import Path
 
@@ -30,6 +31,17 @@ def refusal(cli: CommandLine, *options: str | Path, status: int = 1) -> str:
     (line,) = done.stderr.splitlines()
     assert not (cli.folder / "data").exists()
     return line
+
+
+def test_what_is_said_at_the_start_names_the_page_and_the_ports(cli: CommandLine) -> None:
+    process = cli.start("serve")
+    assert process.stderr is not None
+    said = "".join(iter(process.stderr.readline, "Ctrl-C stops it.\n"))
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(timeout=30) == 0
+    assert f"  Page      http://127.0.0.1:{cli.variables['UPLOADSTREAM_HTTP_PORT']}/\n" in said
+    assert f" put FILE --server grpc://127.0.0.1:{cli.variables['UPLOADSTREAM_GRPC_PORT']}\n" in said
 
 
 @pytest.mark.parametrize("columns", ["80", "120"])
@@ -77,7 +89,7 @@ def test_a_variable_that_is_no_setting_is_not_passed_over(cli: CommandLine, comm
 def test_a_flag_is_taken(cli: CommandLine) -> None:
     line = refusal(cli, "--no-processing", "--workers", "none", status=2)
 
-    assert line.startswith("--workers: must be a valid integer")
+    assert line.startswith("--workers: must be a whole number, not 'none'")
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -117,7 +129,7 @@ def test_a_place_that_cannot_be_used_is_named_and_no_port(cli: CommandLine) -> N
 
     line = refusal(cli, "--data-dir", "file")
 
-    assert line == "Cannot use file: File exists; make it usable, or choose another place with --data-dir"
+    assert line == "Cannot use file: it is no folder; make it usable, or choose another place with --data-dir"
 
 
 def test_a_catalog_that_cannot_be_opened_is_named_with_the_cause(cli: CommandLine) -> None:

@@ -113,6 +113,7 @@ def test_put_sends_what_it_can_and_names_what_it_cannot(grpc_cli: CommandLine, f
     assert done.returncode == 1
     assert [line.split()[1] for line in done.stdout.splitlines()] == ["films/link.bin", "films/old/film.bin"]
     said = done.stderr.splitlines()
+    assert said[2].startswith("films/old/film.bin: ")  # there may be a film.bin in every folder
     assert said[0] == "films/round is a link to a folder, and is not followed"
     assert said[-3:] == [
         "films/dangling.bin is a link to nowhere, which does not exist",
@@ -190,7 +191,8 @@ def test_put_of_a_type_that_it_is_not_is_refused_in_one_line(cli: CommandLine, t
     done = cli.run("put", script, "--type", "image/png")
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "Declared image/png, content is application/pdf\n"
+    said = "Declared image/png, content is application/pdf; without --type it is sent as what it is\n"
+    assert done.stderr == said
 
 
 def test_put_that_was_killed_is_continued_by_the_same_command(cli: CommandLine, large: Path) -> None:
@@ -336,7 +338,7 @@ def test_get_goes_on_from_a_part(cli: CommandLine, film: Path, tmp_path: Path) -
 def test_get_of_nothing_is_one_line(cli: CommandLine) -> None:
     done = cli.run("get", "no-such-file")
 
-    assert (done.returncode, done.stderr) == (1, "No file no-such-file\n")
+    assert (done.returncode, done.stderr) == (1, "No file no-such-file; uploadstream ls lists yours\n")
 
 
 def on_a_terminal(cli: CommandLine, *arguments: str) -> str:

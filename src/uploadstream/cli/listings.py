@@ -170,7 +170,8 @@ def _row_of_upload(upload: UploadInfo) -> list[str]:
 
 def _row_of_audit(entry: AuditEntry) -> list[str]:
     details = ", ".join(f"{name}: {value}" for name, value in entry.details.items())
-    return [screen.local_time(entry.at), entry.action, entry.user_id, entry.protocol, entry.address, details]
+    at = screen.local_time(entry.at, to="seconds")
+    return [at, entry.action, entry.user_id, entry.protocol, entry.address, details]
 
 
 def _pairs_of_file(file: FileInfo) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ server's libraries.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module, metadata
@@ -14,6 +15,7 @@ from typing import Annotated, Final
 import typer
 
 from uploadstream.cli import interrupt, screen
+from uploadstream.cli.advice import advised
 from uploadstream.client.errors import UploadError
 
 FAILED: Final = 1
@@ -67,7 +69,8 @@ def program(wanted: str | None) -> typer.Typer:
             )
         else:
             function = _absent
-        app.command(name, short_help=command.summary, rich_help_panel=command.panel)(function)
+        about = _unwrapped(inspect.getdoc(function) or "")
+        app.command(name, help=about, short_help=command.summary, rich_help_panel=command.panel)(function)
     return app
 
 
@@ -79,11 +82,16 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as ended:
         status = ended.code
     except UploadError as error:
-        screen.fail(error.message)
+        screen.fail(advised(error))
         return FAILED
     except KeyboardInterrupt:
         return interrupt.INTERRUPTED
     return status if isinstance(status, int) else 0
+
+
+def _unwrapped(text: str) -> str:
+    """Paragraphs of one line each: a terminal has its own width."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 def _absent() -> None:

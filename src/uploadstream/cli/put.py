@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from uploadstream.cli import interrupt, screen
+from uploadstream.cli.advice import advised
 from uploadstream.cli.board import Board, board
 from uploadstream.cli.options import (
     DEFAULT_SERVER,
@@ -36,7 +37,7 @@ def put(  # noqa: PLR0913 - an argument for each option
     files: Annotated[
         list[Path],
         # What cannot be read is a failure of that file, not of the usage.
-        typer.Argument(metavar="FILE...", show_default=False, readable=False, help="Files, or folders with -r."),
+        typer.Argument(metavar="FILE", show_default=False, readable=False, help="Files, or folders with -r."),
     ],
     *,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Send the files in folders, and below.")] = False,
@@ -113,7 +114,7 @@ class Batch:
                 group.create_task(work())
 
     async def _send_one(self, client: AsyncClient, path: Path) -> None:
-        report = self.board.transfer(path.name)
+        report = self.board.transfer(path.name if self.is_one else str(path))
         try:
             self.sent[path] = await client.upload(
                 path, filename=self.name, content_type=self.content_type, progress=report
@@ -138,7 +139,7 @@ def _conclude(batch: Batch, *, as_json: bool) -> None:
                 typer.echo(file_id if batch.is_one else f"{file_id}  {path}")
     for path, error in batch.failed.items():
         is_named = batch.is_one or error.message.startswith(str(path))
-        screen.fail(error.message if is_named else f"{path}: {error.message}")
+        screen.fail(advised(error) if is_named else f"{path}: {advised(error)}")
     if batch.was_interrupted:
         screen.fail("Interrupted. The same command continues where it was.")
         raise typer.Exit(interrupt.INTERRUPTED)

@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import typer
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NARROW: Final = 105
 FOLDED_WIDTH_MIN: Final = 8
+
+Precision = Literal["minutes", "seconds"]
 
 
 def console(*, on_stderr: bool = False) -> Console:
@@ -92,6 +94,6 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
             typer.echo(f"{name:<{width}}{value}")
 
 
-def local_time(at: datetime | None) -> str:
+def local_time(at: datetime | None, *, to: Precision = "minutes") -> str:
     """A time as the user's clock shows it."""
-    return at.astimezone().strftime("%Y-%m-%d %H:%M") if at is not None else ""
+    return at.astimezone().replace(tzinfo=None).isoformat(" ", to) if at is not None else ""

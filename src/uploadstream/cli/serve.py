@@ -37,7 +37,8 @@ def _why_not(chosen: settings.Settings, error: Exception) -> str:
         case app.CannotListen(field=field):
             return "; ".join(why_no_port(error, host=chosen.host, port=getattr(chosen, field), field=field))
         case OSError(filename=str(path), strerror=reason):
-            return f"Cannot use {path}: {reason}; make it usable, or choose another place with --data-dir"
+            why = "it is no folder" if isinstance(error, FileExistsError) else reason
+            return f"Cannot use {path}: {why}; make it usable, or choose another place with --data-dir"
         case CatalogUnavailable():
             cause = getattr(error.__cause__, "orig", None) or error
             return f"Cannot open the catalog {chosen.catalog_path.absolute()}: {cause}; uploadstream doctor says more"
@@ -57,6 +58,7 @@ def _say(chosen: settings.Settings, where: app.Listening) -> None:
     server = "" if where.grpc_port == DEFAULT_GRPC_PORT else f" --server {rpc}"
     lines = (
         "UploadStream is ready.",
+        f"  Page      {page}/",
         f"  API docs  {page}/docs",
         f"  HTTP      {page}/files (tus), {page}/api/v1/files (REST)",
         f"  gRPC      {rpc} (fileservice.v1.FileService)",
