@@ -38,8 +38,9 @@ def test_what_is_said_at_the_start_names_the_page_and_the_ports(cli: CommandLine
     assert process.stderr is not None
     said = "".join(iter(process.stderr.readline, "Ctrl-C stops it.\n"))
     process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
 
-    assert process.wait(timeout=30) == 0
+    assert process.returncode == 0
     assert f"  Page      http://127.0.0.1:{cli.variables['UPLOADSTREAM_HTTP_PORT']}/\n" in said
     assert f" put FILE --server grpc://127.0.0.1:{cli.variables['UPLOADSTREAM_GRPC_PORT']}\n" in said
 
