@@ -39,6 +39,7 @@ from uploadstream.engine.verify import Verdict, verify
 from uploadstream.engine.watch import Watch
 from uploadstream.http.choice import Choice, only
 from uploadstream.http.cors import with_cors
+from uploadstream.http.whole_server import WholeServer
 from uploadstream.observability.logs import configure
 from uploadstream.ports import Ports, Web
 from uploadstream.protocols.content.endpoint import Content
@@ -139,6 +140,7 @@ def http_app(
     rest = Rest(running.files, running.uploads, running.events, grpc_port=grpc_port)
     ietf = Ietf(running.uploads, running.downloads)
     routes = [
+        WholeServer(ietf.discovery()),
         *Health(checks, is_draining).routes(),
         *only(Choice.TUS, Tus(running.uploads, beside=ietf.discovery()).routes()),
         *only(Choice.IETF, ietf.routes()),

@@ -33,5 +33,11 @@ def test_one_that_is_not_for_this_server_or_not_clearly_is_none(target: bytes) -
     assert origin_form(target, b"here") is None
 
 
+def test_the_server_itself_is_asked_for_what_it_can_do_and_nothing_else() -> None:
+    assert origin_form(b"*", b"here", method=b"OPTIONS") == b"*"
+    assert origin_form(b"*", b"here", method=b"GET") is None
+    assert origin_form(b"**", b"here", method=b"OPTIONS") is None
+
+
 def test_an_old_client_may_name_the_host_in_the_target_alone() -> None:
     assert origin_form(b"http://here/a", None) == b"/a"

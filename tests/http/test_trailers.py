@@ -2,7 +2,7 @@
 
 import pytest
 
-from uploadstream.http.trailers import EXTENSION, is_framing, read_trailers, trailers_of
+from uploadstream.http.trailers import EXTENSION, announced, is_framing, read_trailers, trailers_of
 
 
 def test_names_are_in_lower_case_and_values_bare() -> None:
@@ -36,6 +36,23 @@ def test_a_server_without_them_has_none() -> None:
     assert trailers_of({}) is None
     assert trailers_of({"extensions": {}}) is None
     assert trailers_of({"extensions": {EXTENSION: {"a": "b"}}}) == {"a": "b"}
+
+
+@pytest.mark.parametrize(
+    ("head", "there"),
+    [
+        ({"trailer": "Upload-Checksum"}, True),
+        ({"trailer": "x , UPLOAD-checksum"}, True),
+        ({"trailer": "Upload-Checksums"}, False),
+        ({}, False),
+        ({"trailer": "upload-checksum", "upload-checksum": "sha1 YQ=="}, False),  # it is there already
+    ],
+)
+def test_a_field_is_looked_for_behind_a_body_if_the_head_says_so(head: dict[str, str], there: bool) -> None:
+    scope = {"extensions": {EXTENSION: {"a": "b"}}}
+
+    assert announced("Upload-Checksum", scope, head) == ({"a": "b"} if there else None)
+    assert announced("Upload-Checksum", {}, head) is None
 
 
 def test_a_field_that_frames_the_request_is_known_in_any_spelling() -> None:

@@ -1,5 +1,7 @@
 """The draft over bare sockets, for most HTTP libraries do not show interim responses; items are the checklist's."""
 
+import base64
+import hashlib
 import os
 import socket
 from collections.abc import Iterator, Mapping
@@ -201,6 +203,26 @@ def test_r31_r32_a_cancel_ends_the_body_that_still_comes(server: RunningServer, 
     assert asked(server, "DELETE", path, V8).status_code == 204
     assert line.hear().status == 423
     assert asked(server, "HEAD", path, V8).status_code == 410
+
+
+def test_r6_the_server_itself_tells_the_limits(line: Line) -> None:
+    line.say("OPTIONS", "*", {})
+    whole = line.hear()
+    line.say("OPTIONS", "/files", V8)
+
+    assert whole.status == 204
+    assert whole.fields["upload-limit"] == line.hear().fields["upload-limit"]
+
+
+@pytest.mark.parametrize(("digest", "status"), [(b"hello", 201), (b"other", 400)])
+@pytest.mark.parametrize("name", ["Content-Digest", "Repr-Digest"])
+def test_r37_a_digest_may_come_behind_the_body(line: Line, name: str, digest: bytes, status: int) -> None:
+    said = f"sha-256=:{base64.b64encode(hashlib.sha256(digest).digest()).decode()}:".encode()
+    fields = {**V8, "Upload-Complete": "?1", "Transfer-Encoding": "chunked", "Trailer": name}
+
+    line.say("POST", "/files", fields, b"5\r\nhello\r\n0\r\n%b: %b\r\n\r\n" % (name.encode(), said))
+
+    assert line.hear_all()[-1].status == status
 
 
 def test_r28_a_chunked_body_behind_its_length_ends_the_upload(server: RunningServer, line: Line) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import httpx
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 Message = MutableMapping[str, Any]
 BASE_URL = "http://service.test"
@@ -137,3 +137,21 @@ async def one_piece(body: bytes) -> AsyncIterator[bytes]:
 def spelled_out(message: Message) -> dict[str, str]:
     """A response's fields by lower-case names."""
     return {name.decode(): value.decode("latin-1") for name, value in message["headers"]}
+
+
+def with_trailers(app: ASGIApp, fields: Mapping[str, str]) -> ASGIApp:
+    """The application on a server that gives the fields behind a body when that has ended."""
+
+    async def serving(scope: Scope, receive: Receive, send: Send) -> None:
+        trailers: dict[str, str] = {}
+
+        async def receiving() -> Message:
+            message = await receive()
+            if not message.get("more_body", False):
+                trailers.update({name.lower(): value for name, value in fields.items()})
+            return message
+
+        extensions = {**scope.get("extensions", {}), "uploadstream.trailers": trailers}
+        await app({**scope, "extensions": extensions}, receiving, send)
+
+    return serving

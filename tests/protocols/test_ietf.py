@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from tests.engine.world import World, blob_keys, content, memory_world
-from tests.protocols.asgi import Heard, at_once, cut_request, hear
+from tests.protocols.asgi import Heard, at_once, cut_request, hear, with_trailers
 from uploadstream.core.access import Caller
 from uploadstream.core.errors import StorageUnavailable
 from uploadstream.core.session import Limits
@@ -74,7 +74,7 @@ async def slowly(*chunks: bytes, seconds: float = 0.15) -> AsyncIterator[bytes]:
 # Creation
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 async def test_r9_r12_a_whole_body_becomes_a_file(app: Starlette, world: World, method: str) -> None:
     named = {"Content-Type": "text/plain", "Content-Disposition": 'inline; filename="a.txt"', "X-User-Id": "ann"}
 
@@ -86,6 +86,19 @@ async def test_r9_r12_a_whole_body_becomes_a_file(app: Starlette, world: World, 
     assert heard.fields["upload-complete"] == "?1"
     assert (file["filename"], file["size"], file["user_id"]) == ("a.txt", 5, "ann")
     assert await stored_bytes(world, file["file_id"]) == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [({}, 400), ({"Upload-Complete": "yes"}, 400), ({**LAST, "Content-Type": "application/partial-upload"}, 415)],
+)
+async def test_r9_a_patch_that_begins_no_upload_is_refused(
+    app: Starlette, world: World, fields: dict[str, str], status: int
+) -> None:
+    heard = await hear(app, "PATCH", "/files", {"Content-Type": "text/plain", **V8, **fields}, b"hello")
+
+    assert heard.status == status
+    assert await blob_keys(world) == set()
 
 
 async def test_r1_every_upload_has_an_address_of_its_own(app: Starlette) -> None:
@@ -593,6 +606,51 @@ async def test_r37_tus_has_its_own_use_for_the_name(app: Starlette) -> None:
     assert "repr-digest" not in heard.fields
 
 
+@pytest.mark.parametrize(
+    ("name", "of", "status", "offset"),
+    [
+        ("Content-Digest", b"lo", 201, "5"),
+        ("Content-Digest", b"low", 400, "3"),
+        ("Repr-Digest", b"hello", 201, "5"),
+        ("Repr-Digest", b"other", 400, None),
+    ],
+)
+async def test_r37_a_digest_that_was_announced_may_come_behind_the_body(
+    app: Starlette, name: str, of: bytes, status: int, offset: str | None
+) -> None:
+    url = await begun(app, b"hel")
+    said = {**PART, "Upload-Offset": "3", "Upload-Complete": "?1", "Trailer": name}
+
+    heard = await hear(with_trailers(app, {name: digest_of(of)}), "PATCH", url, said, b"lo", is_sized=False)
+
+    assert (heard.status, heard.fields.get("upload-offset")) == (status, offset)
+
+
+@pytest.mark.parametrize("name", ["Content-Digest", "Repr-Digest"])
+async def test_r37_a_digest_behind_a_plain_body_is_compared_too(app: Starlette, world: World, name: str) -> None:
+    for of, status in ((b"hello", 201), (b"other", 400)):
+        other = with_trailers(app, {name: digest_of(of)})
+        assert (await hear(other, "POST", "/files", {"Trailer": name}, b"hello", is_sized=False)).status == status
+    assert (await hear(with_trailers(app, {}), "POST", "/files", {"Trailer": name}, b"x", is_sized=False)).status == 201
+
+    assert len(await blob_keys(world)) == 2
+
+
+async def test_r37_nobody_completes_what_is_still_to_be_compared(app: Starlette, world: World) -> None:
+    said = {**LAST, "Repr-Digest": digest_of(b"other")}
+    await cut_request(app, "POST", "/files", {**said, "Content-Length": "5"}, b"hel", then=at_once)
+    url = await only_upload(world)
+    sink = await world.blobs.append(url[7:], at=3)  # and a crash between its last byte and the comparison
+    assert sink.write([b"lo"], 2) is None
+    await sink.close(complete=True)
+
+    await world.engine.sweeper.sweep()
+
+    assert (await hear(app, "HEAD", url, V8)).fields["upload-complete"] == "?0"
+    assert (await patched(app, url, 5, b"", last=True)).status == 400
+    assert (await hear(app, "HEAD", url, V8)).status == 410
+
+
 @pytest.mark.parametrize("data", [b"hello", b""])
 @pytest.mark.parametrize("fields", [LAST, {}])
 async def test_r37_the_wanted_digest_is_told_of_the_whole(app: Starlette, fields: dict[str, str], data: bytes) -> None:
@@ -655,7 +713,7 @@ async def test_r6_options_says_the_limits_to_whoever_asks(app: Starlette, fields
 
 
 async def test_r6_options_names_the_methods(app: Starlette) -> None:
-    assert (await hear(app, "OPTIONS", "/files", V8)).fields["allow"] == "OPTIONS, POST, PUT"
+    assert (await hear(app, "OPTIONS", "/files", V8)).fields["allow"] == "OPTIONS, POST, PUT, PATCH"
     assert (await hear(app, "OPTIONS", UNKNOWN, V8)).fields["allow"] == "OPTIONS, HEAD, GET, PATCH, DELETE"
     heard = await hear(app, "PUT", UNKNOWN, V8, b"x")
     assert (heard.status, heard.fields["allow"]) == (405, "OPTIONS, HEAD, GET, PATCH, DELETE")

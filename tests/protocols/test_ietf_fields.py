@@ -22,11 +22,10 @@ from uploadstream.core.errors import (
     every_refusal,
 )
 from uploadstream.core.files import File
-from uploadstream.core.session import Declared, Session, State
+from uploadstream.core.session import UNNAMED, Declared, Session, State
 from uploadstream.http.problems import problem_of
 from uploadstream.protocols.ietf.dialects import DIALECTS, LATEST, Dialect, read_dialect
 from uploadstream.protocols.ietf.fields import (
-    UNNAMED,
     Append,
     check_bare,
     read_append,

@@ -13,12 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.core.refusals import refusal_of
 from tests.engine.world import World, blob_keys, content, memory_world
 from tests.http.test_problems import EXPECTED
-from tests.protocols.asgi import at_once, client_of, cut_request
+from tests.protocols.asgi import at_once, client_of, cut_request, with_trailers
 from uploadstream.core.access import Caller
 from uploadstream.core.errors import (
     BadBodyType,
@@ -721,23 +720,6 @@ async def test_t23_a_chunk_is_not_seen_before_it_was_checked(app: Starlette, cli
     assert [*seen, await offset(client, url)] == [0, 0]
 
 
-def with_trailers(app: Starlette, **fields: str) -> ASGIApp:
-    """The application on a server that gives the fields behind a body when that has ended."""
-
-    async def serving(scope: Scope, receive: Receive, send: Send) -> None:
-        trailers: dict[str, str] = {}
-
-        async def receiving() -> Message:
-            message = await receive()
-            if not message.get("more_body", False):
-                trailers.update(fields)
-            return message
-
-        await app({**scope, "extensions": {"uploadstream.trailers": trailers}}, receiving, send)
-
-    return serving
-
-
 @pytest.mark.parametrize(
     ("announced", "trailer", "status", "stored"),
     [
@@ -754,9 +736,9 @@ async def test_t24_a_checksum_that_was_announced_may_come_behind_the_body(
     app: Starlette, client: httpx.AsyncClient, announced: str, trailer: str | None, status: int, stored: int
 ) -> None:
     url = await created(client)
-    fields = {} if trailer is None else {"upload-checksum": trailer}
+    fields = {} if trailer is None else {"Upload-Checksum": trailer}
 
-    async with client_of(with_trailers(app, **fields)) as other:
+    async with client_of(with_trailers(app, fields)) as other:
         answer = await patched(other, url, 0, b"abc", Trailer=announced)
         options = await other.options("/files")
 

@@ -60,6 +60,16 @@ def trailers_of(scope: Mapping[str, Any]) -> Mapping[str, str] | None:
     return found
 
 
+def is_announced(name: str, head: Mapping[str, str]) -> bool:
+    """Whether a head says that a field is to come behind the body (RFC 9110, section 6.6.2)."""
+    return name.lower() in {one.strip().lower() for one in head.get("trailer", "").split(",")}
+
+
+def announced(name: str, scope: Mapping[str, Any], head: Mapping[str, str]) -> Mapping[str, str] | None:
+    """The same, if the head says that `name` is to come there, and does not have it itself."""
+    return trailers_of(scope) if is_announced(name, head) and name.lower() not in head else None
+
+
 def are_given(scope: Mapping[str, Any]) -> bool:
     """Whether the server gives the fields behind chunked bodies, be this request's one or not: ours does."""
     return not {EXTENSION, pour.EXTENSION}.isdisjoint(scope.get("extensions") or {})

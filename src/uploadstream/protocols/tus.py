@@ -41,7 +41,7 @@ from uploadstream.http.addresses import address
 from uploadstream.http.fields import check_single, essence, http_date, read_count, read_text, shown
 from uploadstream.http.pour import ClientGone, pour_body
 from uploadstream.http.problems import STATUS, fields_of, status_of
-from uploadstream.http.trailers import are_given, trailers_of
+from uploadstream.http.trailers import announced, are_given
 
 VERSION: Final = "1.0.0"
 EXTENSIONS: Final = "creation,creation-with-upload,creation-defer-length,termination,expiration,checksum,concatenation"
@@ -178,11 +178,6 @@ def read_checksum(fields: Fields) -> Digest | None:
     except (binascii.Error, ValueError):
         raise BadField(CHECKSUM, f"must be an algorithm and a checksum in base64, is {shown(value)}") from None
     return check_digest(Digest(algorithm, expected), field=CHECKSUM)
-
-
-def announces_checksum(fields: Fields) -> bool:
-    """Whether a checksum is to come behind the body (T24; RFC 9110, section 6.6.2)."""
-    return CHECKSUM.lower() in {name.strip().lower() for name in fields.get("trailer", "").split(",")}
 
 
 def write_expiry(session: Session, expires_at: datetime) -> dict[str, str]:
@@ -338,10 +333,8 @@ def caller_of(request: Request, user_id: str = "") -> Caller:
 
 def digest_of(request: Request) -> Given | None:
     """The checksum of a request's body, or, if it comes behind that, what gives it then (T22, T24). BadField."""
-    trailers = trailers_of(request.scope)
-    if CHECKSUM.lower() not in request.headers and trailers is not None and announces_checksum(request.headers):
-        return lambda: read_checksum(trailers)
-    return read_checksum(request.headers)
+    trailers = announced(CHECKSUM, request.scope, request.headers)
+    return read_checksum(request.headers) if trailers is None else lambda: read_checksum(trailers)
 
 
 def into(request: Request) -> Callable[[Intake], Awaitable[None]]:

@@ -31,12 +31,12 @@ class Head:
     length: int | None
 
 
-def read_head(version: str, target: bytes, fields: Fields) -> Head:
+def read_head(version: str, method: bytes, target: bytes, fields: Fields) -> Head:
     """A head whose lines the parser has read; names in lower case. Unparsable."""
     if version not in {"1.0", "1.1"}:
         raise Unparsable(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
     hosts = [value for name, value in fields if name == b"host"]
-    path = origin_form(target, hosts[0] if hosts else None)
+    path = origin_form(target, hosts[0] if hosts else None, method=method)
     if path is None or not is_host(hosts, version=version):
         raise Unparsable(HTTPStatus.BAD_REQUEST)
     return Head(path, _read_length(version, fields))

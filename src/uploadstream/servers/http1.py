@@ -292,7 +292,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_since = None
         self._taken = 0
         version = self.parser.get_http_version()
-        head = read_head(version, self.url, self.headers)
+        head = read_head(version, self.parser.get_method(), self.url, self.headers)
         self.url, self._length = head.target, head.length
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110, section 10.1.1

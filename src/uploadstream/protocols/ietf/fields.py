@@ -11,14 +11,14 @@ from typing import Final
 from uploadstream.core.digests import Digest, spelled
 from uploadstream.core.errors import BadBodyType, BadField
 from uploadstream.core.files import File
-from uploadstream.core.session import Declared, Session, State, told_length
+from uploadstream.core.session import UNNAMED, Declared, Session, State, told_length
 from uploadstream.http.digests import read_digest, read_wanted
 from uploadstream.http.fields import essence, read_count, read_filename, shown
 from uploadstream.http.structured import read_integer, write_dictionary
+from uploadstream.http.trailers import is_announced
 from uploadstream.protocols.ietf.dialects import Dialect, Fields
 
 PART_TYPE: Final = "application/partial-upload"
-UNNAMED: Final = "unnamed"
 # What a body is sent as by clients that do not say what it is: as a part, or as the form that `curl -d` takes it for.
 _NO_TYPES: Final = {PART_TYPE, "application/x-www-form-urlencoded"}
 _FORM: Final = "multipart/form-data"
@@ -96,8 +96,10 @@ def read_whole(fields: Fields, *, name: str) -> tuple[Declared, Digest | None]:
 def read_creation(fields: Fields, *, name: str, complete: bool | None) -> Creation:
     """A request that begins an upload (R4, R9, R18). BadField, LengthMismatch."""
     first = _read_body(fields, at=0, complete=complete)
-    # an upload of one body of known length is complete when that is there, whether or not its answer was sent
-    is_told = complete is False or first.length is None
+    is_checked = first.whole_digest is not None or is_announced("Repr-Digest", fields)
+    # an upload of one body of known length is complete when that is there, whether or not its answer was sent; but one
+    # whose bytes are still to be compared is not before its sender says so, and somebody compares them
+    is_told = complete is False or first.length is None or is_checked
     declared = read_declared(fields, name=name, length=first.length, is_told=is_told)
     return Creation(replace(declared, metadata=_write_kept(fields, first)), first)
 
@@ -109,11 +111,15 @@ def read_append(fields: Fields, dialect: Dialect) -> Append:
     at = read_integer(fields.get("upload-offset"))
     if at is None:
         raise BadField("Upload-Offset", "must be a whole number, is missing or something else")
-    complete = dialect.read_complete(fields)
-    if complete is None:
-        name = next(iter(dialect.write_complete(complete=True)))
-        raise BadField(name, "must be ?0 or ?1, is missing or something else")
+    complete = _read_said(fields, dialect)
     return _read_body(fields, at=at, complete=dialect.completes(said=complete))
+
+
+def check_creating(fields: Fields, dialect: Dialect) -> None:
+    """Raise BadField unless a PATCH says that it begins an upload: a part of one is sent to the upload's address."""
+    if essence(fields.get("content-type")) == PART_TYPE:
+        raise BadBodyType(field="Content-Type", problem=f"must be that of the file itself, is {PART_TYPE}")
+    _read_said(fields, dialect)
 
 
 def check_bare(fields: Fields, dialect: Dialect) -> None:
@@ -153,6 +159,15 @@ def write_file(file: File) -> dict[str, object]:
         "crc32c": spelled(file.crc32c),
         "uploaded_at": file.uploaded_at.isoformat(),
     }
+
+
+def _read_said(fields: Fields, dialect: Dialect) -> bool:
+    """Whether a request that has to say so completes its upload. BadField."""
+    complete = dialect.read_complete(fields)
+    if complete is None:
+        name = next(iter(dialect.write_complete(complete=True)))
+        raise BadField(name, "must be ?0 or ?1, is missing or something else")
+    return complete
 
 
 def _read_body(fields: Mapping[str, str], *, at: int, complete: bool | None) -> Append:

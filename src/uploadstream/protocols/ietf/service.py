@@ -18,25 +18,29 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from uploadstream.core.access import Caller
+from uploadstream.core.digests import Digest
 from uploadstream.core.errors import BadBodyType, NotFound, Refusal
 from uploadstream.core.files import File
 from uploadstream.core.ids import is_id
+from uploadstream.core.session import Declared
 from uploadstream.engine.downloads import Downloads
 from uploadstream.engine.intake import Intake
 from uploadstream.engine.uploads import Uploaded, Uploads
 from uploadstream.engine.watch import Incoming
 from uploadstream.http.addresses import address
 from uploadstream.http.callers import caller_of
-from uploadstream.http.digests import NAMES, read_wanted, write_digest
+from uploadstream.http.digests import NAMES, read_digest, read_wanted, write_digest
 from uploadstream.http.interim import Interim
 from uploadstream.http.pour import ClientGone, pour_body
 from uploadstream.http.problems import PROBLEM_JSON, fields_of
 from uploadstream.http.structured import joined
+from uploadstream.http.trailers import announced
 from uploadstream.protocols.ietf.dialects import VERSION_FIELD, Dialect, read_dialect
 from uploadstream.protocols.ietf.fields import (
     PART_TYPE,
     Append,
     check_bare,
+    check_creating,
     read_append,
     read_creation,
     read_kept,
@@ -79,6 +83,11 @@ class Exchange:
         if self.dialect.version is not None:
             version = {VERSION_FIELD: str(self.dialect.version)}
             await self.interim.send(RESUMPTION_SUPPORTED, {**fields, **version})
+
+    def behind(self, name: str) -> Callable[[], Digest | None] | None:
+        """What gives a digest that is to come behind the body, once that has ended (RFC 9530, section 2; R37)."""
+        trailers = announced(name, self.request.scope, self.fields)
+        return None if trailers is None else lambda: read_digest(name, trailers.get(name.lower()))
 
     @property
     def tells_progress(self) -> bool:
@@ -138,7 +147,8 @@ class Ietf:
         return {**limit, "Accept-Patch": PART_TYPE}
 
     async def _serve_all(self, exchange: Exchange) -> Response:
-        return await self._serve(exchange, {"OPTIONS": self.options, "POST": self.create, "PUT": self.create})
+        methods = {"OPTIONS": self.options, "POST": self.create, "PUT": self.create, "PATCH": self.create_by_patch}
+        return await self._serve(exchange, methods)
 
     async def _serve_one(self, exchange: Exchange) -> Response:
         methods: Methods = {
@@ -191,6 +201,11 @@ class Ietf:
                 uploaded = await self._append(exchange, first)
         return await self._answer(exchange, uploaded, HTTPStatus.CREATED)
 
+    async def create_by_patch(self, exchange: Exchange) -> Response:
+        """The same by the method that, without the draft's fields, nothing is created by (R9)."""
+        check_creating(exchange.fields, exchange.dialect)
+        return await self.create(exchange)
+
     async def look(self, exchange: Exchange) -> Response:
         """Where the upload stands, once nobody writes it (R19 to R21)."""
         check_bare(exchange.fields, exchange.dialect)
@@ -212,14 +227,19 @@ class Ietf:
 
     async def _store_whole(self, exchange: Exchange, name: str) -> Response:
         """What clients that know nothing of uploads send: all of it, or nothing is left."""
-        declared, digest = read_whole(exchange.fields, name=name)
+        declared, given = read_whole(exchange.fields, name=name)
+        digest = given or exchange.behind("Content-Digest") or exchange.behind("Repr-Digest")
         caller = caller_of(exchange.request)
         file = await self._uploads.store_whole(declared, caller, self._into(exchange), digest=digest)
         return await self._stored(exchange, file)
 
     async def _append(self, exchange: Exchange, body: Append) -> Uploaded:
-        of_all = body.whole_digest or read_kept_digest
-        incoming = Incoming(self._into(exchange), body.at, body.length, body.count, body.complete, body.digest, of_all)
+        digest, behind = body.digest or exchange.behind("Content-Digest"), exchange.behind("Repr-Digest")
+
+        def of_all(declared: Declared) -> Digest | None:
+            return body.whole_digest or (behind and behind()) or read_kept_digest(declared)
+
+        incoming = Incoming(self._into(exchange), body.at, body.length, body.count, body.complete, digest, of_all)
         return await self._uploads.append(exchange.upload_id, exchange.caller, incoming)
 
     def _into(self, exchange: Exchange) -> Callable[[Intake], Awaitable[None]]:
