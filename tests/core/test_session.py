@@ -18,6 +18,7 @@ from uploadstream.core.errors import (
     Refusal,
     TooLarge,
     UploadClosed,
+    UploadJoined,
 )
 from uploadstream.core.session import (
     TRANSITIONS,
@@ -212,6 +213,27 @@ def test_what_is_said_again_must_be_what_was_said_at_first() -> None:
         now.check_agrees(content_type="image/png")
     with pytest.raises(BadField, match=r"^size: is 0 here, was 3 when"):
         now.check_agrees(length=0)
+
+
+def test_what_completed_an_upload_may_be_said_again() -> None:
+    complete = replace(session(3, offset=3), state=State.COMPLETE)
+
+    complete.check_said_again(at=None, length=None, count=None)
+    complete.check_said_again(at=3, length=3, count=0)
+    with pytest.raises(OffsetMismatch):
+        complete.check_said_again(at=0, length=None, count=0)
+    with pytest.raises(BadField):
+        complete.check_said_again(at=3, length=4, count=0)
+    with pytest.raises(UploadClosed):
+        complete.check_said_again(at=3, length=3, count=1)
+
+
+def test_what_was_joined_from_others_was_never_completed_by_a_request() -> None:
+    declared = replace(session(3).declared, joins="final;/files/b")
+    joined = replace(session(3, offset=3), declared=declared, state=State.COMPLETE)
+
+    with pytest.raises(UploadJoined):
+        joined.check_said_again(at=3, length=None, count=0)
 
 
 def test_all_that_is_said_otherwise_is_named() -> None:

@@ -22,6 +22,7 @@ from uploadstream.core.errors import (
     OffsetMismatch,
     TooLarge,
     UploadClosed,
+    UploadJoined,
     shortened,
 )
 from uploadstream.core.media import check_content_type, check_filename
@@ -238,6 +239,19 @@ class Session:
             raise OffsetMismatch(expected=self.offset, given=at)
         if count > self.room:
             raise self.overrun(count)
+
+    def check_said_again(self, *, at: int | None, length: int | None, count: int | None) -> None:
+        """Raise unless a request says once more what completed the upload: its sender may have missed the answer.
+
+        None: it does not say that.
+        """
+        if self.declared.joins:
+            raise UploadJoined(upload_id=self.id, state=self.state.value)
+        if at not in {None, self.offset}:
+            raise OffsetMismatch(expected=self.offset, given=at or 0)
+        self.check_agrees(length=length)
+        if count:
+            self.check_open()
 
     def check_joinable(self) -> None:
         """Raise unless the upload is a partial one whose bytes are all there."""

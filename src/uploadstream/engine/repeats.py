@@ -7,19 +7,32 @@ What it sends must be what it sent: otherwise it goes on with another file, and 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Final, cast
 
 from uploadstream.core.digests import crc32c
 from uploadstream.core.errors import BadField
+from uploadstream.core.session import Session
 from uploadstream.core.sizes import KIB, MIB
 from uploadstream.engine.intake import Intake
-from uploadstream.engine.watch import Pour
+from uploadstream.engine.watch import Incoming, Pour
 from uploadstream.ports import BlobStore, Bytes
 
 SCRATCH_SIZE: Final = 64 * KIB
 
 
-def behind_known(pour: Pour, blobs: BlobStore, key: str, *, start: int, stop: int) -> Pour:
+def without_known(incoming: Incoming, blobs: BlobStore, session: Session) -> Incoming:
+    """What comes, without the bytes that are stored already. OffsetMismatch if some before them are missing."""
+    at = session.offset if incoming.at is None else incoming.at
+    known = session.known(at=at)
+    if not known or session.declared.joins:  # the bytes of what was joined are not under its own key
+        return incoming
+    count = max(0, incoming.count - known) if incoming.count is not None else None
+    pour = _behind_known(incoming.pour, blobs, session.id, start=at, stop=session.offset)
+    return replace(incoming, pour=pour, at=session.offset, count=count)
+
+
+def _behind_known(pour: Pour, blobs: BlobStore, key: str, *, start: int, stop: int) -> Pour:
     """A pouring of a body that begins at `start`, into an intake that begins at `stop`. BadField."""
 
     async def pour_new(intake: Intake) -> None:

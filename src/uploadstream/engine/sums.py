@@ -1,8 +1,8 @@
 """The running crc32c of an open upload, carried from one request to the next.
 
 A note beside the blob says "the first N bytes have the checksum C", and, if that is sure, that they are all on the
-disk. It is written when a request ends and every few
-seconds while one lasts, so that after a crash only the bytes since then are read again.
+disk. It is written when a request ends and every few seconds while one lasts, so that after a crash only the bytes
+since then are read again.
 """
 
 from __future__ import annotations

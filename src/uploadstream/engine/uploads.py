@@ -19,11 +19,9 @@ from uploadstream.core.errors import (
     ChecksumMismatch,
     ContentRefused,
     LengthMismatch,
-    OffsetMismatch,
     Refusal,
     StorageFull,
     TakenOver,
-    UploadJoined,
 )
 from uploadstream.core.files import Action, File, audit_of, visible_file, visible_upload
 from uploadstream.core.ids import check_id
@@ -45,7 +43,7 @@ from uploadstream.engine.files import Files
 from uploadstream.engine.intake import Received
 from uploadstream.engine.joining import joined
 from uploadstream.engine.receiving import Receiver
-from uploadstream.engine.repeats import behind_known
+from uploadstream.engine.repeats import without_known
 from uploadstream.engine.sums import sum_of
 from uploadstream.engine.watch import Incoming, Pour, Pouring
 from uploadstream.ports import Ports
@@ -145,15 +143,16 @@ class Uploads:
         """
         pouring = Pouring()
         if incoming.may_repeat and (known := await self._has_all(upload_id, caller, incoming)):
-            await self._receiver.receive_nothing(known.session, pouring, self._new_of(known.session, incoming).pour)
+            again = without_known(incoming, self._blobs, known.session)
+            await self._receiver.receive_nothing(known.session, pouring, again.pour)
             return known
         async with self._held(upload_id, caller, pouring):
             found = await self.status(upload_id, caller)
             session = found.session
             if incoming.may_repeat:
-                incoming = self._new_of(session, incoming)
+                incoming = without_known(incoming, self._blobs, session)
             if found.file is not None:
-                _check_again(session, incoming)
+                session.check_said_again(at=incoming.at, length=incoming.length, count=incoming.count)
             else:
                 session.check_append(at=session.offset if incoming.at is None else incoming.at)
                 try:
@@ -193,16 +192,6 @@ class Uploads:
         found.session.check_agrees(length=incoming.length)
         has_all = not found.session.declared.joins and found.session.has(at=incoming.at or 0, count=incoming.count)
         return found if has_all and (found.file is not None or not found.session.is_full) else None
-
-    def _new_of(self, session: Session, incoming: Incoming) -> Incoming:
-        """What comes, without the bytes that are stored already. OffsetMismatch if some before them are missing."""
-        at = session.offset if incoming.at is None else incoming.at
-        known = session.known(at=at)
-        if not known or session.declared.joins:  # the bytes of what was joined are not under its own key
-            return incoming
-        count = max(0, incoming.count - known) if incoming.count is not None else None
-        pour = behind_known(incoming.pour, self._blobs, session.id, start=at, stop=session.offset)
-        return replace(incoming, pour=pour, at=session.offset, count=count)
 
     async def _receive(self, session: Session, caller: Caller, pouring: Pouring, incoming: Incoming) -> Uploaded:
         received = await self._receiver.receive(session, await self._receiver.sums(session), pouring, incoming)
@@ -363,14 +352,3 @@ def _complete(file: File, limits: Limits) -> Session:
         offset=file.size,
         state=State.COMPLETE,
     )
-
-
-def _check_again(session: Session, incoming: Incoming) -> None:
-    """Raise unless a request says once more what made its upload complete: its sender may have missed the answer."""
-    if session.declared.joins:
-        raise UploadJoined(upload_id=session.id, state=session.state.value)
-    if incoming.at not in {None, session.offset}:
-        raise OffsetMismatch(expected=session.offset, given=incoming.at or 0)
-    session.check_agrees(length=incoming.length)
-    if incoming.count:
-        session.check_open()
