@@ -110,8 +110,8 @@ class Receiver:
 
     async def publish(self, session: Session, caller: Caller, received: Received, parts: tuple[Part, ...] = ()) -> File:
         """Make the file of an upload whose bytes are all there and durable, in these parts if any. ContentRefused."""
-        detected = self._check_type(session.declared, received.head)
         sealed = session.after(Sealed())
+        detected = self._check_type(session.declared, received.head)
         now = self._clock.now()
         file = file_of(sealed, detected_type=detected, crc32c=received.crc, at=now, parts=parts)
         audit = audit_of(file.id, Action.COMPLETE, caller, at=now, size=str(file.size), content_type=file.content_type)

@@ -232,8 +232,6 @@ class Uploads:
             try:
                 incoming = Incoming(pour, complete=True, digest=digest)
                 received = await self._receiver.receive(session, Received.nothing(), pouring, incoming, whole=True)
-                if declared.length not in {None, received.size}:
-                    raise LengthMismatch(received=received.size, declared=declared.length or 0)
                 session = replace(session, offset=received.size)
                 return await self._receiver.publish(session, caller, received)
             except BaseException:
