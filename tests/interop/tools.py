@@ -55,12 +55,22 @@ def made_once(cache: pytest.Cache, name: str, *, pins: Sequence[Path], make: Cal
     return kept
 
 
-def make_tus_js(directory: Path) -> None:
-    """Install tus-js-client as the lock file says."""
+def from_npm(cache: pytest.Cache, folder: str) -> Path:
+    """A directory with what a folder's lock file says, installed by npm, and with the folder's other files."""
     npm = required_program("npm")
-    for name in ("package.json", "package-lock.json", ".npmrc"):
-        shutil.copy(HERE / "node" / name, directory)
-    run_step([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], directory=directory)
+    pins = [HERE / folder / name for name in ("package.json", "package-lock.json")]
+
+    def make(directory: Path) -> None:
+        for path in (*pins, HERE / folder / ".npmrc"):
+            shutil.copy(path, directory)
+        run_step([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], directory=directory)
+
+    directory = made_once(cache, folder, pins=pins, make=make)
+    for path in (HERE / folder).iterdir():  # scripts and pages, which find their clients beside themselves
+        with tempfile.NamedTemporaryFile(dir=directory, delete=False) as new:
+            new.write(path.read_bytes())
+        Path(new.name).replace(directory / path.name)  # another test process may be running it
+    return directory
 
 
 def make_grpcurl(directory: Path) -> None:
@@ -72,13 +82,12 @@ def make_grpcurl(directory: Path) -> None:
 
 def tus_js_script(cache: pytest.Cache) -> Path:
     """The script that drives tus-js-client, beside the installed client."""
-    pins = [HERE / "node" / name for name in ("package.json", "package-lock.json")]
-    directory = made_once(cache, "tus-js", pins=pins, make=make_tus_js)
-    script = directory / "upload.js"  # it finds the client beside itself
-    with tempfile.NamedTemporaryFile(dir=directory, delete=False) as new:
-        new.write((HERE / "node" / "upload.js").read_bytes())
-    Path(new.name).replace(script)  # another test process may be running it
-    return script
+    return from_npm(cache, "node") / "upload.js"
+
+
+def browser_clients(cache: pytest.Cache) -> Path:
+    """Pages with clients for browsers, beside those."""
+    return from_npm(cache, "browser")
 
 
 def grpcurl_program(cache: pytest.Cache) -> Path:
