@@ -1,5 +1,6 @@
 """curl, which knows nothing of this service: tus by hand, and downloads that go on where they stopped."""
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -249,3 +250,47 @@ def test_a_form_is_refused_with_a_reason(send: Curl, server: RunningServer, tmp_
 
     assert response.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     assert "multipart/form-data" in response.json()["detail"]
+
+
+DOCS = Path(__file__).parents[2] / "docs/ietf.md"
+
+
+def example(number: int, server: RunningServer) -> str:
+    """One of the page's examples, for this server."""
+    text = DOCS.read_text().split("```bash\n")[number].partition("```")[0]
+    assert "http://127.0.0.1:8080" in text
+    return "set -euo pipefail\n" + text.replace("http://127.0.0.1:8080", server.http_url)
+
+
+def run_in(directory: Path, script: str) -> list[dict[str, object]]:
+    """Run a script; the JSON documents it prints."""
+    command = ["bash", "-c", script]
+    printed = subprocess.run(command, cwd=directory, stdout=subprocess.PIPE, check=True, timeout=60).stdout.decode()
+    return [json.loads(f"{{{one}") for one in printed.split("{")[1:]]
+
+
+def test_the_examples_of_the_page_upload_whole_files(curl: str, server: RunningServer, tmp_path: Path) -> None:
+    assert curl
+    (tmp_path / "film.mp4").write_bytes(os.urandom(MIB))
+
+    files = run_in(tmp_path, example(1, server))
+
+    assert [file["filename"] for file in files] == ["film.mp4", "film.mp4", "all.tar"]
+    assert [file["size"] for file in files[:2]] == [MIB, MIB]
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_the_example_of_the_page_goes_on_where_it_was_cut(
+    curl: str, server: RunningServer, tmp_path: Path, is_cut: bool
+) -> None:
+    assert curl
+    film = tmp_path / "film.mp4"
+    film.write_bytes(os.urandom(MIB))
+    script, whole = example(2, server), "send -H 'Upload-Offset: 0' -T film.mp4\n"
+    assert whole in script
+    slowly = whole.replace("send", "send --limit-rate 200K --max-time 2").replace("\n", " || test $? = 28\n")
+
+    *_, file = run_in(tmp_path, script.replace(whole, slowly) if is_cut else script)
+
+    assert (file["filename"], file["size"]) == ("film.mp4", MIB)
+    assert httpx.get(content_url(server, str(file["file_id"]))).content == film.read_bytes()

@@ -214,6 +214,17 @@ def test_r6_the_server_itself_tells_the_limits(line: Line) -> None:
     assert whole.fields["upload-limit"] == line.hear().fields["upload-limit"]
 
 
+def test_r38_an_upload_is_its_users_own(server: RunningServer) -> None:
+    mine, other = {**V8, "X-User-Id": "ann"}, {**V8, "X-User-Id": "bob"}
+    path = asked(server, "POST", "/files", {**mine, "Upload-Complete": "?0"}).headers["Location"]
+    part = {**PART, "Upload-Offset": "0", "Upload-Complete": "?1", "X-User-Id": "bob"}
+
+    answers = [asked(server, method, path, fields) for method, fields in (("HEAD", other), ("PATCH", part))]
+
+    assert [answer.status_code for answer in (*answers, asked(server, "DELETE", path, other))] == [404] * 3
+    assert asked(server, "HEAD", path, mine).headers["Upload-Complete"] == "?0"
+
+
 @pytest.mark.parametrize(("digest", "status"), [(b"hello", 201), (b"other", 400)])
 @pytest.mark.parametrize("name", ["Content-Digest", "Repr-Digest"])
 def test_r37_a_digest_may_come_behind_the_body(line: Line, name: str, digest: bytes, status: int) -> None:

@@ -358,6 +358,15 @@ async def test_r12_r24_the_last_part_is_answered_as_the_whole_would_have_been(ap
     assert await stored_bytes(world, url[7:]) == b"hello world"
 
 
+async def test_r24_a_refusal_of_the_whole_is_the_files_answer_and_the_last(app: Starlette) -> None:
+    url = await begun(app, b"no ", Content_Type="image/png")
+
+    heard = await patched(app, url, 3, b"picture", last=True)
+
+    assert (heard.status, heard.fields["upload-complete"]) == (415, "?1")
+    assert (await hear(app, "HEAD", url, V8)).status == 410
+
+
 @pytest.mark.parametrize(
     ("fields", "status"),
     [
