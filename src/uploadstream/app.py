@@ -323,11 +323,8 @@ def _told(stop: asyncio.Event) -> None:
     stop.set()
 
 
-def _log_sweep(sweep: Sweep) -> None:
-    """Say what a sweep did, if it did anything."""
-    done = {name: count for name, count in sweep.items() if count}
-    if done:
-        log.info("swept", **done)
+def _log_sweep(done: Sweep) -> None:
+    log.info("swept", **done)
 
 
 async def fsck(settings: Settings) -> AsyncIterator[Verdict]:

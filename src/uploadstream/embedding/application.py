@@ -159,8 +159,5 @@ class _Life:
             running.watch.stop_all(Draining())
 
 
-def _log_sweep(sweep: Sweep) -> None:
-    """Say what a sweep did, if it did anything."""
-    done = {name: count for name, count in sweep.items() if count}
-    if done:
-        log.info("swept %s", done)
+def _log_sweep(done: Sweep) -> None:
+    log.info("swept %s", dict(done))

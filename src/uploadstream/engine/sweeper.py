@@ -66,12 +66,14 @@ class Sweeper:
         return sweep
 
     async def run(self, *, every_seconds: float, swept: Callable[[Sweep], None]) -> None:
-        """Sweep now and then, until cancelled; a round that fails is tried again at the next."""
+        """Sweep now and then, until cancelled; `swept` is told what was done. What fails is tried again at the next."""
         for round_number in itertools.count():
             try:
-                swept(await self.sweep(thorough=round_number % THOROUGH_EVERY == 0))
+                sweep = await self.sweep(thorough=round_number % THOROUGH_EVERY == 0)
             except Refusal as error:
-                swept(Sweep({f"failed: {error.reason}": 1}))
+                sweep = Sweep({f"failed: {error.reason}": 1})
+            if done := +sweep:  # without what was counted and is none
+                swept(done)
             await asyncio.sleep(every_seconds)
 
     @property
