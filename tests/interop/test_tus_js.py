@@ -1,5 +1,6 @@
 """tus-js-client, the client that most browsers upload with, against a running server."""
 
+import secrets
 from http import HTTPStatus
 from pathlib import Path
 
@@ -94,6 +95,40 @@ def test_the_upload_of_a_killed_client_is_finished_by_another_process(
     assert "POST" not in resumed.methods
     assert 0 < int(resumed.responses[0]["offset"]) < 50 * MIB
     assert stored_sha256(server, resumed.url) == sha256_of(large_file)
+
+
+@pytest.mark.parametrize("chunk_size", [2 * MIB, None], ids=["in chunks", "in one go each"])
+def test_t26_t27_parallel_parts_of_a_killed_client_are_finished_by_another_process(
+    tus_js: TusJs, server: RunningServer, large_file: Path, tmp_path: Path, chunk_size: int | None
+) -> None:
+    """T26, T27. What is listed meanwhile and afterwards is one file, and no part of it."""
+    user = f"parallel {secrets.token_hex(4)}"
+    chunked = {"chunkSize": chunk_size} if chunk_size else {}
+    options = {"parallelUploads": 3, "headers": {"X-User-Id": user}, "metadata": {"filename": "large.bin"}, **chunked}
+    storage = str(tmp_path / "urls.json")
+    job = tus_js.start(large_file, storage=storage, pauseMs=2, options=options)
+    job.wait_for_progress(20 * MIB)
+    job.kill()
+
+    between = listed(server, "uploads", user), listed(server, "files", user)
+    resumed = tus_js.run(large_file, storage=storage, options=options)
+
+    assert between == ([], [])
+    assert resumed.methods.count("POST") == 1, "the final upload; the parts are known"
+    assert resumed.methods[:3] == ["HEAD"] * 3
+    offsets = [int(one["offset"]) for one in resumed.responses if one["method"] == "HEAD"]
+    assert 0 < sum(offsets) < 50 * MIB
+    assert stored_sha256(server, resumed.url) == sha256_of(large_file)
+    assert listed(server, "uploads", user) == []
+    (file,) = listed(server, "files", user)
+    assert (file["file_id"], file["filename"], file["size"]) == (id_of(resumed.url), "large.bin", 50 * MIB)
+
+
+def listed(server: RunningServer, what: str, user: str) -> list[dict[str, object]]:
+    """One user's files, or uploads in progress."""
+    answer = httpx.get(f"{server.http_url}/api/v1/{what}", params={"user_id": user})
+    found: list[dict[str, object]] = answer.json()[what]
+    return found
 
 
 def test_a_client_outlives_a_kill_of_the_server_by_itself(

@@ -33,10 +33,13 @@ function sayError(error) {
   say('error', { message: String(error.message), status: response ? response.getStatus() : null })
 }
 
-// A reader of files whose slices come slowly: 64 KiB, a rest, 64 KiB, a rest.
+// A reader of files whose slices come slowly: 64 KiB, a rest, 64 KiB, a rest. For an upload in parallel parts a file is
+// opened first to be parted; a part has to stay what it is, to be opened as a file itself.
+let partings = (job.options?.parallelUploads ?? 1) > 1 ? 1 : 0
 const slowReader = {
   async openFile(input, chunkSize) {
     const source = await tus.defaultOptions.fileReader.openFile(input, chunkSize)
+    if (partings-- > 0) return source
     const slice = source.slice.bind(source)
     source.slice = async (start, end) => {
       const { value, done } = await slice(start, end)
