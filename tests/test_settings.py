@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uploadstream.adapters.blobs_disk import Fsync
 from uploadstream.core.session import Limits
 from uploadstream.core.sizes import GIB, KIB, MIB
-from uploadstream.settings import Auth, BadSettings, FsyncPolicy, Settings, is_loopback, load, spelled
+from uploadstream.ports import Fsync
+from uploadstream.settings import Auth, BadSettings, Settings, is_loopback, load, spelled
 
 DEFAULTS = {
     "host": "127.0.0.1",
@@ -26,7 +26,7 @@ DEFAULTS = {
     "trash_ttl": timedelta(days=30),
     "allowed_types": ("*/*",),
     "cors_origins": ("*",),
-    "fsync": FsyncPolicy.COMPLETE,
+    "fsync": Fsync.COMPLETE,
     "workers": 1,
 }
 
@@ -79,7 +79,7 @@ def test_without_any_setting_the_service_runs_on_embedded_parts() -> None:
         ("UPLOADSTREAM_FETCH_HOSTS", "*", "fetch_hosts", ("*",)),
         ("UPLOADSTREAM_FETCH_HOSTS", "A.Example., *.b.c,", "fetch_hosts", ("a.example", "*.b.c")),
         ("UPLOADSTREAM_FETCH_HOSTS", "bücher.example,[2606::1]", "fetch_hosts", ("xn--bcher-kva.example", "2606::1")),
-        ("UPLOADSTREAM_FSYNC", "chunk", "fsync", FsyncPolicy.CHUNK),
+        ("UPLOADSTREAM_FSYNC", "chunk", "fsync", Fsync.CHUNK),
         ("UPLOADSTREAM_AUTH", "open", "auth", Auth.OPEN),
         ("UPLOADSTREAM", "sqlite:////var/lib/x.db", "catalog_path", Path("/var/lib/x.db")),
         ("UPLOADSTREAM", "sqlite:///x.db", "catalog_path", Path("x.db")),
@@ -298,10 +298,6 @@ def test_the_limits_are_what_the_engine_needs() -> None:
     settings = load(max_file_size="1KiB", max_chunk_size="1B", allowed_types="a/b", upload_ttl="1h")
 
     assert settings.limits == Limits(KIB, 1, ("a/b",), timedelta(hours=1))
-
-
-def test_the_policies_are_those_of_the_blob_store() -> None:
-    assert [policy.value for policy in FsyncPolicy] == [policy.value for policy in Fsync]
 
 
 @pytest.mark.parametrize("name", DEFAULTS)

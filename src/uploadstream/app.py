@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
-from uploadstream.adapters.blobs_disk import DiskBlobs, Fsync
+from uploadstream.adapters.blobs_disk import DiskBlobs
 from uploadstream.adapters.catalog.catalog import SqliteCatalog
 from uploadstream.adapters.catalog.schema import SchemaTooNew
 from uploadstream.adapters.disk_files import make_directories
@@ -41,7 +41,7 @@ from uploadstream.http.choice import Choice, only
 from uploadstream.http.cors import with_cors
 from uploadstream.http.whole_server import WholeServer
 from uploadstream.observability.logs import configure
-from uploadstream.ports import Ports, Web
+from uploadstream.ports import Fsync, Ports, Web
 from uploadstream.protocols.content.endpoint import Content
 from uploadstream.protocols.content.openapi import OPENAPI
 from uploadstream.protocols.filepond.endpoint import FilePond
@@ -104,12 +104,12 @@ class Service:
 async def service(settings: Settings) -> AsyncIterator[Service]:
     """The engine on embedded parts: SQLite and the local disk. WrongStore, SchemaTooNew, Unavailable."""
     clock = SystemClock()
-    fsync = Fsync(settings.fsync.value)
+    durable = settings.fsync is not Fsync.NEVER
     async with AsyncExitStack() as opened:
-        make_directories([settings.data_dir], durable=fsync is not Fsync.NEVER)
-        catalog = await SqliteCatalog.open(settings.catalog_path, durable=fsync is not Fsync.NEVER)
+        make_directories([settings.data_dir], durable=durable)
+        catalog = await SqliteCatalog.open(settings.catalog_path, durable=durable)
         opened.push_async_callback(catalog.close)
-        blobs = DiskBlobs(settings.blobs_path, fsync=fsync, new=await catalog.store_id() is None)
+        blobs = DiskBlobs(settings.blobs_path, fsync=settings.fsync, new=await catalog.store_id() is None)
         opened.callback(blobs.close)
         await pair(catalog, blobs, new_id=clock.new_id(), place=str(settings.blobs_path.resolve()))
         leases = DiskLeases(settings.blobs_path / LEASES)

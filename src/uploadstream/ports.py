@@ -6,6 +6,7 @@ may come from any method of their port; other errors are named where they can ha
 
 from __future__ import annotations
 
+import enum
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -57,6 +58,14 @@ class Blob:
     key: str
     size: int
     touched_at: datetime
+
+
+class Fsync(enum.StrEnum):
+    """A store's policy: what is on the disk, and not only in its cache, before success is said."""
+
+    NEVER = "never"
+    COMPLETE = "complete"  # whole files
+    CHUNK = "chunk"  # and every write to a partial one, before the next
 
 
 class Sink(Protocol):

@@ -21,6 +21,7 @@ from uploadstream.core.media import check_content_type
 from uploadstream.core.session import Limits
 from uploadstream.core.sizes import MIB, iec, parse_size
 from uploadstream.core.type_names import essence
+from uploadstream.ports import Fsync
 
 _PREFIX: Final = "UPLOADSTREAM_"
 # Of the commands that speak to a server; cli/options.py reads them.
@@ -170,14 +171,6 @@ Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts), AfterValid
 Patterns = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_patterns), AfterValidator(_well_formed)]
 
 
-class FsyncPolicy(enum.StrEnum):
-    """When bytes are on the disk, and not only in its cache."""
-
-    NEVER = "never"
-    COMPLETE = "complete"
-    CHUNK = "chunk"
-
-
 class Auth(enum.StrEnum):
     """Who may come in."""
 
@@ -232,8 +225,8 @@ class Settings(BaseSettings):
         (),
         description="hosts whose files are fetched if FilePond asks for it, separated by commas (*: all public ones)",
     )
-    fsync: FsyncPolicy = Field(
-        FsyncPolicy.COMPLETE, description="what is synced before success is said: never, complete (files) or chunk"
+    fsync: Fsync = Field(
+        Fsync.COMPLETE, description="what is synced before success is said: never, complete (files) or chunk"
     )
     auth: Annotated[Auth | None, BeforeValidator(_known_mode)] = Field(
         None, description="open lets anybody in; to listen beyond loopback, it must be said"

@@ -9,7 +9,8 @@ import random
 import sys
 from pathlib import Path
 
-from uploadstream.adapters.blobs_disk import DiskBlobs, Fsync
+from uploadstream.adapters.blobs_disk import DiskBlobs
+from uploadstream.ports import Fsync
 
 PIECES = 4
 PIECE_SIZE_MAX = 200_000

@@ -16,11 +16,11 @@ import pytest
 from tests.adapters.small_disks import SmallDisk, small_disk
 from tests.contracts.blobs import BlobStoreContract, a_key, content, listed, pieces, store_bytes, write
 from uploadstream.adapters import blobs_disk, disk_files
-from uploadstream.adapters.blobs_disk import RESERVE, WRITEBACK_EVERY, DiskBlobs, Fsync
+from uploadstream.adapters.blobs_disk import RESERVE, WRITEBACK_EVERY, DiskBlobs
 from uploadstream.adapters.disk_io import QUICK_IN_A_ROW, SLOW_SECONDS, write_all
 from uploadstream.core.errors import BytesLost, OffsetMismatch, StorageFull, StorageUnavailable
 from uploadstream.core.sizes import KIB, MIB
-from uploadstream.ports import BlobStore, Bytes
+from uploadstream.ports import BlobStore, Bytes, Fsync
 
 MEMORY_DISK = Path("/dev/shm")
 PATIENCE_SECONDS = 10

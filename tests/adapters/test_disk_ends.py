@@ -15,9 +15,10 @@ import pytest
 
 from tests.adapters import staging_process
 from tests.contracts.blobs import a_key, content, store_bytes, write
-from uploadstream.adapters.blobs_disk import DiskBlobs, Fsync
+from uploadstream.adapters.blobs_disk import DiskBlobs
 from uploadstream.adapters.disk_ends import mark, marked_end, measured
 from uploadstream.core.errors import StorageUnavailable
+from uploadstream.ports import Fsync
 
 KILLS = 5
 

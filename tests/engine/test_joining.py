@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.engine.world import ANN, BOB, World, blob_keys, body, content, declared, disk_world, memory_world
-from uploadstream.adapters.blobs_disk import Fsync
 from uploadstream.core.digests import crc32c
 from uploadstream.core.errors import BadField, Gone, NotFound, Refusal, TooLarge, TypeMismatch, UploadJoined
 from uploadstream.core.files import File
@@ -19,6 +18,7 @@ from uploadstream.core.sizes import MIB
 from uploadstream.engine.sweeper import GRACE
 from uploadstream.engine.verify import Finding, verify
 from uploadstream.engine.watch import Incoming
+from uploadstream.ports import Fsync
 
 PIECES = (b"first ", b"", b"second ", b"third" * 300)
 WHOLE = b"".join(PIECES)

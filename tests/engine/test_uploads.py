@@ -13,7 +13,6 @@ import pytest
 
 from tests.contracts.blobs import store_bytes
 from tests.engine.world import ANN, BOB, Bring, Engine, World, blob_keys, body, content, declared, disk_world, received
-from uploadstream.adapters.blobs_disk import Fsync
 from uploadstream.adapters.memory import MemoryBlobs
 from uploadstream.core.access import ANONYMOUS, Caller
 from uploadstream.core.digests import crc32c
@@ -42,6 +41,7 @@ from uploadstream.engine import uploads as uploads_module
 from uploadstream.engine.intake import Intake
 from uploadstream.engine.uploads import Uploaded
 from uploadstream.engine.watch import Incoming
+from uploadstream.ports import Fsync
 
 TEXT = b"0123456789"
 JAVASCRIPT = b"function hello() { return 'world'; }\n" * 100

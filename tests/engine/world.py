@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from uploadstream.adapters.blobs_disk import DiskBlobs, Fsync
+from uploadstream.adapters.blobs_disk import DiskBlobs
 from uploadstream.adapters.leases_disk import DiskLeases
 from uploadstream.adapters.memory import MemoryBlobs, MemoryLeases
 from uploadstream.adapters.memory_catalog import MemoryCatalog
@@ -23,7 +23,7 @@ from uploadstream.engine.receiving import Receiver
 from uploadstream.engine.sweeper import Sweeper
 from uploadstream.engine.uploads import Uploads
 from uploadstream.engine.watch import Pour, Watch
-from uploadstream.ports import BlobStore, Catalog, Leases, Ports
+from uploadstream.ports import BlobStore, Catalog, Fsync, Leases, Ports
 
 ANN = Caller("ann", "test", "192.0.2.1")
 BOB = Caller("bob", "test", "192.0.2.2")

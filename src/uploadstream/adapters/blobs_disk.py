@@ -7,7 +7,6 @@ known to block (fsync, walks) always runs in a thread.
 from __future__ import annotations
 
 import asyncio
-import enum
 import errno
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -23,7 +22,7 @@ from uploadstream.adapters.disk_files import make_directories, opened, place_fir
 from uploadstream.adapters.disk_io import Pace, Room, read_now, start_writeback, write_all
 from uploadstream.core.errors import BytesLost, OffsetMismatch, StorageFull, StorageUnavailable
 from uploadstream.core.sizes import MIB
-from uploadstream.ports import Blob, Bytes, Sink
+from uploadstream.ports import Blob, Bytes, Fsync, Sink
 
 WRITEBACK_EVERY: Final = 8 * MIB
 # Space that uploads never take: the catalog lives on the same disk, and has to note what is deleted to make room.
@@ -31,14 +30,6 @@ RESERVE: Final = 16 * MIB
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class Fsync(enum.StrEnum):
-    """What is on the disk, and not only in its cache, before success is said."""
-
-    NEVER = "never"
-    COMPLETE = "complete"  # whole files
-    CHUNK = "chunk"  # and every write to a partial one, before the next
 
 
 class DiskBlobs:
