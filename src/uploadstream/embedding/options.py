@@ -20,6 +20,7 @@ class Options(TypedDict, total=False):
     storage: str
     processing: bool
     cors_origins: str | tuple[str, ...]
+    fetch_hosts: str | tuple[str, ...]
     max_file_size: int | str
     read_timeout: timedelta | str
     drain_timeout: timedelta | str
