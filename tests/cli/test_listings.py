@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import CommandLine
+from uploadstream.cli.advice import advised
+from uploadstream.client.errors import GONE, UploadError
 
 
 @pytest.fixture
@@ -84,6 +86,13 @@ def test_a_deleted_file_is_said_to_be_so_with_how_to_get_it_back(cli: CommandLin
 
     said = f"No file {file_id}: it was deleted; back with: uploadstream restore ID\n"
     assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_a_file_that_was_lost_is_said_to_be_so_with_what_is_left_to_do() -> None:
+    error = UploadError(GONE, "No file 1: it was lost")
+
+    said = "No file 1: it was lost; its bytes are not in the storage any more; ask the server's operator for a backup"
+    assert advised(error) == said
 
 
 def test_the_trail_tells_the_second(grpc_cli: CommandLine, film: Path) -> None:

@@ -17,6 +17,8 @@ def _advice(error: UploadError) -> str:
         return f"uploadstream {'uploads' if said.startswith('No upload ') else 'ls'} lists yours"
     if error.reason == GONE and said.startswith("No file ") and said.endswith(" was deleted"):
         return "back with: uploadstream restore ID"
+    if error.reason == GONE and said.endswith(" was lost"):
+        return "its bytes are not in the storage any more; ask the server's operator for a backup"
     if error.reason == TYPE_MISMATCH and said.startswith("Declared "):
         return "without --type it is sent as what it is"
     return ""

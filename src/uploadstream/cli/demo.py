@@ -44,9 +44,6 @@ def demo(*, over: Annotated[Over, typer.Option(help="The protocol to upload over
     A server of its own is started in a temporary folder, killed with `kill -9` in the middle of an upload, and started
     again; the upload goes on from the last byte on disk, comes back, and is compared with what was sent.
     """
-    # The story kills a server and may be cut itself; grpc would tell of that in lines of its own. It reads this once,
-    # when it is imported.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # noqa: TID251 - nothing is read
     with tempfile.TemporaryDirectory(prefix="uploadstream-demo-") as name:
         folder = Path(name)
         free = shutil.disk_usage(folder).free

@@ -7,6 +7,7 @@ server's libraries.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module, metadata
@@ -77,6 +78,9 @@ def program(wanted: str | None) -> typer.Typer:
 def run(arguments: Sequence[str]) -> int:
     """Do what the arguments say; the exit status."""
     wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if wanted != "serve":
+        # What becomes of a connection is said in our words, not in grpc's as well. It reads this when it is imported.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # noqa: TID251 - nothing is read
     try:
         status = program(wanted)(args=list(arguments), standalone_mode=True)
     except SystemExit as ended:

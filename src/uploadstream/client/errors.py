@@ -12,6 +12,7 @@ from typing import Final
 
 UNREACHABLE: Final = "UNREACHABLE"
 TIMED_OUT: Final = "TIMED_OUT"
+UNTRUSTED: Final = "UNTRUSTED"
 FOREIGN_SERVER: Final = "FOREIGN_SERVER"
 INCOMPLETE: Final = "INCOMPLETE"
 CHECKSUM_MISMATCH: Final = "CHECKSUM_MISMATCH"
@@ -25,6 +26,8 @@ TAKEN_OVER: Final = "TAKEN_OVER"
 TYPE_MISMATCH: Final = "TYPE_MISMATCH"
 CHUNK_TOO_LARGE: Final = "CHUNK_TOO_LARGE"
 
+# As OpenSSL, and BoringSSL in grpc, call it.
+_NOT_TRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -66,8 +69,17 @@ class UploadError(Exception):
 
 def unreachable(where: str, *, detail: str, is_local: bool) -> UploadError:
     """No answer from `where`; the advice depends on whether the server would be on this machine."""
+    if _NOT_TRUSTED in detail:
+        return untrusted(where, detail=detail)
     advice = "is it running? Start it with scripts/serve" if is_local else "check the address and the network"
     return UploadError(UNREACHABLE, f"Cannot reach {where}; {advice}", {"detail": detail}, is_passing=True)
+
+
+def untrusted(where: str, *, detail: str) -> UploadError:
+    """`where` shows a certificate that nobody known here vouches for; each library has its own way to know more."""
+    variable = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" if where.startswith("grpc") else "SSL_CERT_FILE"
+    message = f"The certificate of {where} is not trusted; name a PEM file of whoever issued it in {variable}"
+    return UploadError(UNTRUSTED, message, {"detail": detail})
 
 
 def timed_out(where: str, *, seconds: float) -> UploadError:
