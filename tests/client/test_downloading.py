@@ -44,6 +44,18 @@ async def test_a_later_run_goes_on_from_the_part_of_an_earlier_one(
     assert (reports[0].step, reports[0].offset) == (Step.RESUMED, 10_500)
 
 
+async def test_a_download_that_nothing_came_of_leaves_nothing(
+    client: AsyncClient, server: FaultyServer, tmp_path: Path
+) -> None:
+    file_id = server.store(DATA)
+    server.cuts = [0]
+
+    with pytest.raises(UploadError):
+        await AsyncClient(patience_seconds=0).download(file_id, tmp_path / "film.mp4")
+
+    assert names_in(tmp_path) == []
+
+
 async def test_a_download_is_resumed_when_bytes_come_not_when_it_is_tried(
     client: AsyncClient, server: FaultyServer, tmp_path: Path
 ) -> None:

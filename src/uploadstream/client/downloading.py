@@ -213,7 +213,11 @@ def opened(part: Path) -> Generator[FileIO]:
         except OSError as error:
             message = f"{part} is being written by another download; wait for it, or stop it"
             raise UploadError(FILE_UNWRITABLE, message) from error
-        yield file
+        try:
+            yield file
+        finally:
+            if not os.fstat(file.fileno()).st_size:  # nothing came, so there is nothing to go on with
+                part.unlink(missing_ok=True)
 
 
 def _sha256_of(file: FileIO) -> str:
