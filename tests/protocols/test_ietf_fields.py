@@ -284,7 +284,7 @@ def test_r12_a_complete_upload_is_answered_with_its_file() -> None:
         "size": 3,
         "content_type": "text/plain",
         "crc32c": "00001a2b",
-        "uploaded_at": "2026-01-02T12:00:00+00:00",
+        "uploaded_at": "2026-01-02T12:00:00Z",
     }
 
 

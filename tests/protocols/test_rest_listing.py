@@ -147,6 +147,7 @@ async def test_a_query_that_makes_no_sense_is_a_bad_field(
 
     assert_problem(answer, HTTPStatus.BAD_REQUEST, "bad-field")
     assert answer.json()["field"] == field
+    assert "Input" not in answer.json()["problem"]
 
 
 @given(

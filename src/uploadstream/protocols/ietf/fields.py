@@ -157,7 +157,7 @@ def write_file(file: File) -> dict[str, object]:
         "size": file.size,
         "content_type": file.content_type,
         "crc32c": spelled(file.crc32c),
-        "uploaded_at": file.uploaded_at.isoformat(),
+        "uploaded_at": file.uploaded_at.isoformat().replace("+00:00", "Z"),
     }
 
 

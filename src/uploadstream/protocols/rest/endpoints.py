@@ -91,7 +91,8 @@ async def misunderstood(request: Request, error: Exception) -> Response:
     """A parameter that cannot be read, as any other bad field."""
     if not isinstance(error, RequestValidationError):
         raise error
-    bad = [BadField(field=str(one["loc"][-1]), problem=str(one["msg"])) for one in error.errors()]
+    said = ((one["loc"][-1], one["msg"].replace("Input should be", "must be")) for one in error.errors())
+    bad = [BadField(field=str(field), problem=problem) for field, problem in said]
     return await refused(request, together(bad))
 
 
