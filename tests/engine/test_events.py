@@ -1,15 +1,16 @@
 """What a listener is told: everything of its user, once and in order, and where uploads stand."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.engine.world import ANN, BOB, Engine, World, body, declared, memory_world
 from uploadstream.core.access import Caller
-from uploadstream.core.errors import CatalogUnavailable, Draining, TooManyListeners
+from uploadstream.core.errors import CatalogUnavailable, Draining, TooManyListeners, TypeNotAllowed
 from uploadstream.core.files import Action, File
 from uploadstream.core.session import Session
 from uploadstream.engine import events
@@ -48,6 +49,12 @@ async def next_of(told: Told) -> Event:
 async def kinds_of(told: Told, count: int) -> list[tuple[str, int | None]]:
     found = [await next_of(told) for _ in range(count)]
     return [(event.kind.value, event.number) for event in found]
+
+
+async def until(what: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not what():  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.005)
 
 
 def test_everything_the_trail_knows_can_be_told() -> None:
@@ -299,3 +306,72 @@ async def test_what_is_told_is_bounded_by_the_newest_uploads(monkeypatch: pytest
         found = [await anext(told) for _ in range(4)]
 
     assert [event and event.id for event in found] == [*(session.id for session in sessions[:1:-1]), None]
+
+
+# What is told of an upload
+
+
+async def test_an_upload_that_has_ended_is_none_any_more(world: World) -> None:
+    engine = world.start(limits=replace(world.limits, allowed_types=("image/*",)))
+    async with listening(engine) as told:
+        refused, given_up = await begun(engine), await begun(engine)
+        with pytest.raises(TypeNotAllowed):
+            await appended(engine, refused, b"text\n" * 20)
+        await engine.uploads.abort(given_up.id, ANN)
+        found = [await next_of(told) for _ in range(4)]
+
+    ends = [(event.kind, event.id, event.upload) for event in found if event.kind is not Kind.CREATED]
+    assert ends == [(Kind.REFUSED, refused.id, None), (Kind.ABORTED, given_up.id, None)]
+
+
+async def test_an_upload_is_told_with_the_bytes_that_it_has_now(world: World) -> None:
+    session = await begun(world.engine)
+    await appended(world.engine, session, b"x" * 30)
+
+    async with listening(world.engine, after=0) as told:
+        created = await next_of(told)
+
+    assert (created.kind, created.upload and created.upload.offset) == (Kind.CREATED, 30)
+
+
+async def test_t26_a_partial_upload_is_told_of_nowhere(world: World) -> None:
+    engine = world.engine
+    said = replace(declared(3), is_partial=True)
+    async with listening(engine) as told:
+        one, two = [(await engine.uploads.create(said, ANN)).session for _ in range(2)]
+        for part in (one, two):
+            await appended(engine, part, b"abc")
+        await engine.uploads.abort(two.id, ANN)
+        file = (await engine.uploads.join(declared(None), ANN, [one.id])).file
+        first = await next_of(told)
+        await stored(engine)
+        second = await next_of(told)
+
+    assert file is not None
+    assert [(event.kind, event.id == file.id) for event in (first, second)] == [
+        (Kind.COMPLETED, True),
+        (Kind.COMPLETED, False),
+    ]
+
+
+async def test_a_listener_that_does_not_listen_is_kept_no_more_for_than_there_can_be(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "OPEN_MAX", 3)
+    engine = world.engine
+    async with listening(engine) as told:
+        await stored(engine)
+        await next_of(told)
+        (listener,) = engine.events._listeners
+        for _ in range(4):
+            batch = {one.id: one for one in [await begun(engine) for _ in range(3)]}
+            await until(lambda: engine.events._seen.get("ann", {}).keys() == batch.keys())  # noqa: B023 - asked at once
+            for session in batch.values():
+                await appended(engine, session, b"x")
+            await until(lambda: listener.progress.keys() >= batch.keys())  # noqa: B023
+            for key in batch:
+                await engine.uploads.abort(key, ANN)
+
+        kept = set(listener.progress)
+
+    assert kept == batch.keys()

@@ -62,7 +62,7 @@ KINDS: Final[Mapping[Action, Kind]] = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened. Upload and file are as they are now; `number` is its place, None for progress."""
+    """Something that happened. Open upload and file are as they are now; `number` is its place, None for progress."""
 
     kind: Kind
     id: str
@@ -112,8 +112,10 @@ class _Listener:
             del self.progress[audit.file_id]
 
     def moved(self, session: Session) -> None:
-        """An upload has got further."""
+        """An upload has got further. Of more than are looked at, the first has ended, or will be told of again."""
         self.progress[session.id] = session
+        if len(self.progress) > OPEN_MAX:
+            del self.progress[next(iter(self.progress))]
         self.woken.set()
 
 
@@ -179,15 +181,17 @@ class Events:
         listener.number = rows[-1][0] if rows else listener.newest
         for _, audit in rows:
             listener.heard(audit)
-        return events
+        return [event for event in events if event is not None]
 
-    async def _event(self, number: int, audit: Audit) -> Event:
+    async def _event(self, number: int, audit: Audit) -> Event | None:
+        """A row as it is told; None if nobody is: of a part there is only something to say when it is joined."""
         file = await self._catalog.file(audit.file_id)
         upload = await self._catalog.upload(audit.file_id) if file is None else None
-        kind = KINDS[audit.action]
-        return Event(
-            kind, audit.file_id, audit.at, audit.user_id, audit.protocol, number, upload, file, dict(audit.details)
-        )
+        if upload is not None and upload.declared.is_partial:
+            return None
+        kind, details = KINDS[audit.action], dict(audit.details)
+        now = await self._uploads.as_stored(upload) if upload is not None and upload.end is None else None
+        return Event(kind, audit.file_id, audit.at, audit.user_id, audit.protocol, number, now, file, details)
 
     def _progress(self, session: Session) -> Event:
         now, owner = self._clock.now(), session.declared.user_id

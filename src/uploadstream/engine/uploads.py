@@ -122,7 +122,7 @@ class Uploads:
         visible_upload(session, caller, file_id=upload_id)
         if session.end is not None:
             session.check_open()
-        return Uploaded(await self._as_stored(session))
+        return Uploaded(await self.as_stored(session))
 
     async def settled(self, upload_id: str, caller: Caller) -> Uploaded:
         """The same once nobody writes it: a request that does is ended, so that the offset holds. Busy as well."""
@@ -165,7 +165,7 @@ class Uploads:
                     await self._receiver.end(session, caller, End.REFUSED, why=str(error))
                     raise
                 except LengthMismatch as error:
-                    stored = await self._as_stored(session)
+                    stored = await self.as_stored(session)
                     if stored.is_ended_by(error, began=session.offset, complete=incoming.complete):
                         await self._receiver.end(stored, caller, End.REFUSED, why=str(error))
                     raise
@@ -256,7 +256,7 @@ class Uploads:
             known = await self._catalog.upload(session.id)
             if known is None or known.state is not State.OPEN:
                 return None
-            session = await self._as_stored(known)
+            session = await self.as_stored(known)
             if session.is_left_full:
                 try:
                     await self._complete_stored(session, caller)
@@ -274,7 +274,14 @@ class Uploads:
         size = check_page_size(page_size)
         rows = await self._catalog.uploads(caller.name, after=read_token(page_token), limit=size + 1)
         page = page_of(rows, size=size, place=lambda row: Position(row.created_at, row.id))
-        return Page([await self._as_stored(row) for row in page.rows], page.next_token)
+        return Page([await self.as_stored(row) for row in page.rows], page.next_token)
+
+    async def as_stored(self, session: Session) -> Session:
+        """An open upload with its true offset."""
+        blob = await self._blobs.stat(session.id)
+        if blob is None:
+            return replace(session, offset=0)
+        return replace(session, offset=blob.size, touched_at=max(blob.touched_at, session.created_at))
 
     def expires_at(self, session: Session) -> datetime:
         """When an open upload ends if nobody comes back to it."""
@@ -308,12 +315,6 @@ class Uploads:
         if after.length is not None and after.length != session.length:
             await self._catalog.declare_length(session.id, after.length)
         return after
-
-    async def _as_stored(self, session: Session) -> Session:
-        blob = await self._blobs.stat(session.id)
-        if blob is None:
-            return replace(session, offset=0)
-        return replace(session, offset=blob.size, touched_at=max(blob.touched_at, session.created_at))
 
     def _finished(self, found: File | None, caller: Caller, upload_id: str) -> Uploaded:
         file = visible_file(found, caller, file_id=upload_id)
