@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import partial
 from typing import Any, Final, Protocol
+
+from starlette.requests import Request
 
 EXTENSION: Final = "uploadstream.pour"
 
@@ -64,6 +67,11 @@ async def pour_body(scope: Scope, receive: Receive, intake: Intake) -> None:
             if busy is not None:
                 await busy
         more = message.get("more_body", False)
+
+
+def body_of(request: Request) -> Pour:
+    """A request's body, on its way into an intake."""
+    return partial(pour_body, request.scope, request.receive)
 
 
 def parted(piece: Piece, *, room: int) -> tuple[Piece, ...]:

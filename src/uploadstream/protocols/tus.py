@@ -34,12 +34,11 @@ from uploadstream.core.errors import (
 )
 from uploadstream.core.session import UNNAMED, Declared, Session, State
 from uploadstream.engine.checking import Given
-from uploadstream.engine.intake import Intake
 from uploadstream.engine.uploads import Uploaded, Uploads
 from uploadstream.engine.watch import Incoming
 from uploadstream.http.addresses import address
 from uploadstream.http.fields import check_single, essence, http_date, read_count, read_text, shown
-from uploadstream.http.pour import ClientGone, pour_body
+from uploadstream.http.pour import ClientGone, body_of
 from uploadstream.http.problems import STATUS, fields_of, status_of
 from uploadstream.http.trailers import announced, are_given
 
@@ -287,7 +286,8 @@ class Tus:
         if creation.has_body:
             upload_id = uploaded.session.id
             try:
-                uploaded = await self._uploads.append(upload_id, caller, Incoming(into(request), at=0, digest=digest))
+                incoming = Incoming(body_of(request), at=0, digest=digest)
+                uploaded = await self._uploads.append(upload_id, caller, incoming)
             except (ChecksumMismatch, BadInput):  # nobody is told where the upload is
                 with suppress(Gone):
                     await self._uploads.abort(upload_id, caller)
@@ -304,7 +304,7 @@ class Tus:
     async def patch(self, request: Request) -> Response:
         """Append bytes (T9, T10); with a checksum, all of the body or nothing (T22, T23)."""
         patch, digest = read_patch(request.headers), digest_of(request)
-        incoming = Incoming(into(request), patch.offset, patch.length, patch.count, digest=digest)
+        incoming = Incoming(body_of(request), patch.offset, patch.length, patch.count, digest=digest)
         uploaded = await self._uploads.append(request.path_params["id"], caller_of(request), incoming)
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=self._offset(uploaded))
 
@@ -335,12 +335,3 @@ def digest_of(request: Request) -> Given | None:
     """The checksum of a request's body, or, if it comes behind that, what gives it then (T22, T24). BadField."""
     trailers = announced(CHECKSUM, request.scope, request.headers)
     return read_checksum(request.headers) if trailers is None else lambda: read_checksum(trailers)
-
-
-def into(request: Request) -> Callable[[Intake], Awaitable[None]]:
-    """The request's body, on its way into an intake."""
-
-    async def pour(intake: Intake) -> None:
-        await pour_body(request.scope, request.receive, intake)
-
-    return pour

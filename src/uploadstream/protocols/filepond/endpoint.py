@@ -29,7 +29,7 @@ from uploadstream.engine.uploads import Uploads
 from uploadstream.engine.watch import Incoming, Pour
 from uploadstream.http.callers import caller_of
 from uploadstream.http.fields import read_count
-from uploadstream.http.pour import ClientGone, pour_body
+from uploadstream.http.pour import ClientGone, body_of
 from uploadstream.http.problems import fields_of
 from uploadstream.ports import Remote, Web
 from uploadstream.protocols.filepond.fields import (
@@ -149,7 +149,7 @@ class FilePond:
         """Append a chunk, which may have come before, wholly or in part (F4, F6)."""
         upload_id = needed(call.request, *UPLOAD_KEYS)
         chunk = read_chunk(call.request.headers)
-        incoming = Incoming(into(call.request), chunk.offset, chunk.length, chunk.count, may_repeat=True)
+        incoming = Incoming(body_of(call.request), chunk.offset, chunk.length, chunk.count, may_repeat=True)
         uploaded = await self._chunks.append(upload_id, call.caller, incoming, filename=chunk.name)
         return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Upload-Offset": str(uploaded.session.offset)})
 
@@ -241,15 +241,6 @@ async def read_small(request: Request, *, size_max: int) -> bytes:
             raise BadField("body", f"must have at most {size_max} bytes")
         more = message.get("more_body", False)
     return bytes(body)
-
-
-def into(request: Request) -> Pour:
-    """The request's body, on its way into an intake."""
-
-    async def pour(intake: Intake) -> None:
-        await pour_body(request.scope, request.receive, intake)
-
-    return pour
 
 
 async def begun(pieces: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
