@@ -17,6 +17,7 @@ from typing import Protocol, runtime_checkable
 from uploadstream.core.files import Audit, File
 from uploadstream.core.listings import Found, Place, Wanted
 from uploadstream.core.pages import Position
+from uploadstream.core.parts import Span
 from uploadstream.core.session import Session
 from uploadstream.core.stats import DeletionStats
 
@@ -113,6 +114,14 @@ class BlobStore(Protocol):
         """The bytes from `start` up to `stop` in pieces; StorageUnavailable if they are not all there.
 
         A blob removed while it is read goes on being readable to the reader that has begun.
+        """
+        ...
+
+    async def copy(self, span: Span, *, key: str, at: int) -> None:
+        """Append these bytes of another blob to `key`, which ends at `at` (0: it is made), as an `append` would.
+
+        A store that can share bytes between blobs does. StorageUnavailable if they are not all there; StorageFull; of
+        both, a prefix may then be stored. OffsetMismatch.
         """
         ...
 
@@ -236,6 +245,14 @@ class Catalog(Protocol):
         """
         ...
 
+    async def joined(self, *, after: str | None, limit: int) -> Sequence[File]:
+        """Files in use that have parts of which no open upload has any, by their ids, from behind `after` on."""
+        ...
+
+    async def gather(self, file_id: str) -> bool:
+        """Remember that a file's bytes are under its own id, and in no parts; False, and nothing, if they were."""
+        ...
+
     async def set_deleted(self, file: File, audit: Audit) -> bool:
         """Write `file.deleted_at` with its audit row; False, and nothing, if another did the same before."""
         ...
@@ -261,7 +278,10 @@ class Catalog(Protocol):
         ...
 
     async def known(self, keys: Collection[str]) -> set[str]:
-        """Those of `keys` that an open upload has, or a file, in use or in the trash, or a file is joined from."""
+        """Those of `keys` under which there are bytes of an open upload, or of a file, in use or in the trash.
+
+        The bytes of a joined file are those of its parts until it is gathered, and then under its own id.
+        """
         ...
 
     async def forget_ended(self, *, before: datetime, limit: int) -> int:

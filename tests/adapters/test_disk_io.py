@@ -20,11 +20,13 @@ from uploadstream.adapters.disk_io import (
     SLOW_SECONDS,
     Pace,
     Room,
+    copy_range,
     read_now,
     start_writeback,
     write_all,
 )
 from uploadstream.core.errors import StorageFull
+from uploadstream.core.parts import Span
 from uploadstream.core.sizes import KIB, MIB
 from uploadstream.ports import Bytes
 
@@ -81,6 +83,40 @@ def test_what_is_in_memory_is_read_at_once(tmp_path: Path) -> None:
             return
 
     assert (count, bytes(buffer)) == (3, b"cde")
+
+
+@pytest.mark.parametrize("says", [None, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS])
+@pytest.mark.parametrize(("start", "stop"), [(0, 3 * MIB), (5, MIB + 6), (7, 7)])
+def test_a_range_is_copied_whether_or_not_the_filesystem_does_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: int | None, start: int, stop: int
+) -> None:
+    content = os.urandom(3 * MIB)
+    (tmp_path / "source").write_bytes(content)
+    (tmp_path / "target").write_bytes(b"before")
+
+    def cannot(*_: object) -> int:
+        raise OSError(says, "cannot")
+
+    if says is not None:
+        monkeypatch.setattr(os, "copy_file_range", cannot)
+    with (tmp_path / "source").open("rb") as source, (tmp_path / "target").open("rb+") as target:
+        copy_range(source.fileno(), target.fileno(), Span("", start, stop), at=6)
+
+    assert (tmp_path / "target").read_bytes() == b"before" + content[start:stop]
+
+
+def test_a_copy_of_what_is_not_there_or_cannot_be_read_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "source").write_bytes(b"abc")
+    with (tmp_path / "source").open("rb") as source, (tmp_path / "target").open("wb") as target:
+        with pytest.raises(OSError, match="ends too early"):
+            copy_range(source.fileno(), target.fileno(), Span("", 1, 4), at=0)
+
+        def fails(*_: object) -> int:
+            raise OSError(errno.EIO, "the disk is on fire")
+
+        monkeypatch.setattr(os, "copy_file_range", fails)
+        with pytest.raises(OSError, match="on fire"):
+            copy_range(source.fileno(), target.fileno(), Span("", 0, 3), at=0)
 
 
 def test_what_would_have_to_be_waited_for_is_not_read(monkeypatch: pytest.MonkeyPatch, fd: int) -> None:

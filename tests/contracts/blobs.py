@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from uploadstream.core.errors import OffsetMismatch, StorageUnavailable
+from uploadstream.core.parts import Span
 from uploadstream.core.sizes import KIB, MIB
 from uploadstream.ports import Blob, BlobStore, Bytes, Sink
 
@@ -216,6 +217,45 @@ class BlobStoreContract:
             await pieces(store, key, 0, 4)
         with pytest.raises(StorageUnavailable):
             await pieces(store, a_key(), 0, 1)
+
+    async def test_bytes_are_copied_from_one_blob_behind_another(self, store: BlobStore) -> None:
+        one, two, key = a_key(), a_key(), a_key()
+        await store_bytes(store, one, b"0123456789", complete=True)
+        await store_bytes(store, two, random.Random(3).randbytes(3 * MIB), complete=True)
+
+        await store.copy(Span(one, 2, 5), key=key, at=0)
+        await store.copy(Span(two, 1, 3 * MIB), key=key, at=3)
+        await store.copy(Span(one, 0, 10), key=key, at=3 * MIB + 2)
+
+        expected = b"234" + b"".join(await pieces(store, two, 1, 3 * MIB)) + b"0123456789"
+        assert await content(store, key) == expected
+        assert await content(store, one) == b"0123456789"
+        await store.remove(one)
+        assert await content(store, key) == expected
+
+    async def test_what_is_not_there_is_not_copied(self, store: BlobStore) -> None:
+        key, staged = a_key(), a_key()
+        await store_bytes(store, key, b"abc")
+        sink = await store.append(staged, at=0, staged=True)
+        await write(sink, [b"abc"])
+
+        for span in (Span(key, 1, 4), Span(staged, 0, 1), Span(a_key(), 0, 1)):
+            target = a_key()
+            with pytest.raises(StorageUnavailable):
+                await store.copy(span, key=target, at=0)
+            assert not await content(store, target)
+        await sink.close(complete=False, keep=False)
+
+    async def test_bytes_are_copied_to_the_end_of_a_blob_and_nowhere_else(self, store: BlobStore) -> None:
+        key, target = a_key(), a_key()
+        await store_bytes(store, key, b"abc")
+        await store_bytes(store, target, b"12345")
+
+        for where, at, expected in ((target, 0, 5), (target, 6, 5), (a_key(), 1, 0)):
+            with pytest.raises(OffsetMismatch) as caught:
+                await store.copy(Span(key, 0, 3), key=where, at=at)
+            assert (caught.value.expected, caught.value.given) == (expected, at)
+        assert await content(store, target) == b"12345"
 
     async def test_nothing_of_a_missing_blob_is_nothing(self, store: BlobStore) -> None:
         assert await pieces(store, a_key(), 0, 0) == []

@@ -149,7 +149,66 @@ class CatalogContract:
 
         assert await catalog.file(file.id) == file
         assert await catalog.files(None, deleted=False, after=None, limit=9) == [file]
-        assert await catalog.known([one.id, two.id, file.id, an_id()]) == {one.id, two.id, file.id}
+        assert await catalog.known([one.id, two.id, an_id()]) == {one.id, two.id}
+        assert await catalog.known([file.id]) == set()  # there are no bytes under it
+
+    async def test_a_gathered_file_has_its_bytes_under_its_own_id_and_lets_its_parts_go(self, catalog: Catalog) -> None:
+        one, two, three = [await created(catalog, a_session()) for _ in range(3)]
+        first = await published(catalog, replace(a_file(), parts=(Part(one.id, 5), Part(two.id, 5)), joins="final;a b"))
+        second = await published(catalog, replace(a_file(), parts=(Part(two.id, 5), Part(three.id, 5))))
+        for session in (one, two, three):
+            await catalog.end_upload(ended(session), of(session, Action.ABORT))
+        keys = [one.id, two.id, three.id, first.id, second.id]
+
+        assert await catalog.gather(first.id)
+
+        assert await catalog.file(first.id) == replace(first, parts=())
+        assert await catalog.file(second.id) == second
+        assert await catalog.known(keys) == {two.id, three.id, first.id}
+        assert not await catalog.gather(first.id)
+        assert await catalog.gather(second.id)
+        assert await catalog.known(keys) == {first.id, second.id}
+
+    async def test_what_is_no_file_or_not_joined_is_not_gathered(self, catalog: Catalog) -> None:
+        file, session = await published(catalog, a_file()), await created(catalog, a_session())
+
+        for key in (file.id, session.id, an_id()):
+            assert not await catalog.gather(key)
+
+        assert await catalog.file(file.id) == file
+
+    async def test_a_file_in_the_trash_is_gathered_too_and_stays_there(self, catalog: Catalog) -> None:
+        session = await created(catalog, a_session())
+        file = await published(catalog, replace(a_file(), parts=(Part(session.id, 5),) * 2))
+        await deleted(catalog, file)
+
+        assert await catalog.gather(file.id)
+
+        found = await catalog.file(file.id)
+        assert found is not None
+        assert (found.parts, found.deleted_at is None) == ((), False)
+
+    async def test_joined_files_are_listed_when_no_open_upload_has_a_part_of_them(self, catalog: Catalog) -> None:
+        sessions = [await created(catalog, a_session()) for _ in range(4)]
+        pairs = [(0, 1), (1, 2), (2, 3), (0, 3), (1, 1)]
+        files = {
+            pair: await published(catalog, replace(a_file(), parts=tuple(Part(sessions[one].id, 5) for one in pair)))
+            for pair in pairs
+        }
+        await published(catalog, a_file())
+        assert await catalog.joined(after=None, limit=9) == []
+
+        for session in sessions[:3]:
+            await catalog.end_upload(ended(session), of(session, Action.EXPIRE))
+        expected = sorted((files[pair] for pair in ((0, 1), (1, 2), (1, 1))), key=lambda file: file.id)
+
+        assert await catalog.joined(after=None, limit=9) == expected
+        assert await catalog.joined(after=None, limit=2) == expected[:2]
+        assert await catalog.joined(after=expected[0].id, limit=1) == expected[1:2]
+        assert await catalog.joined(after=expected[2].id, limit=1) == []
+        await deleted(catalog, files[0, 1])
+        await catalog.gather(files[1, 2].id)
+        assert await catalog.joined(after=None, limit=9) == [files[1, 1]]
 
     async def test_a_file_is_not_joined_from_what_is_not_open(self, catalog: Catalog) -> None:
         open_one, over = await created(catalog, a_session()), await created(catalog, a_session())

@@ -119,3 +119,10 @@ def test_processing_statuses_have_the_numbers_of_the_wire() -> None:
         "COMPLETED": 3,
         "FAILED": 4,
     }
+
+
+@pytest.mark.parametrize(
+    ("parts", "is_scattered"), [((), False), ((Part("a", 9),), False), ((Part("a", 4),) * 2, True)]
+)
+def test_a_file_in_more_than_one_piece_is_scattered(parts: tuple[Part, ...], is_scattered: bool) -> None:
+    assert replace(FILE, parts=parts).is_scattered is is_scattered

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.refusals import refusal_of
-from uploadstream.core.parts import PARTS_MAX, Part, Span, check_count, spans
+from uploadstream.core.parts import PARTS_MAX, Part, Span, check_count, may_be_copied, pieces, spans
 
 
 def test_a_range_over_several_blobs_has_a_span_of_each() -> None:
@@ -33,6 +33,25 @@ def test_the_spans_of_a_range_are_its_bytes(sizes: list[int], start: int, stop: 
         range(begins[-1])[start:stop]
     )
     assert all(span.start < span.stop for span in found)
+
+
+def test_a_file_is_cut_into_bounded_pieces() -> None:
+    parts = [Part("a", 5), Part("b", 2), Part("a", 5)]
+
+    found = list(pieces(parts, size_max=2))
+
+    assert found == [
+        *[Span("a", 0, 2), Span("a", 2, 4), Span("a", 4, 5)],
+        Span("b", 0, 2),
+        *[Span("a", 0, 2), Span("a", 2, 4), Span("a", 4, 5)],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "free", "may"), [(10, None, True), (10, 20, True), (10, 19, False), (0, 0, True), (1, 0, False)]
+)
+def test_a_copy_leaves_as_much_room_for_uploads(size: int, free: int | None, may: bool) -> None:
+    assert may_be_copied(size, free=free) is may
 
 
 @pytest.mark.parametrize(("count", "refused"), [(0, True), (1, False), (PARTS_MAX, False), (PARTS_MAX + 1, True)])

@@ -18,6 +18,7 @@ from uploadstream.engine.buffers import Buffers
 from uploadstream.engine.downloads import Downloads
 from uploadstream.engine.events import Events
 from uploadstream.engine.files import Files
+from uploadstream.engine.gathering import Gatherer
 from uploadstream.engine.intake import Intake
 from uploadstream.engine.receiving import Receiver
 from uploadstream.engine.sweeper import Sweeper
@@ -60,6 +61,7 @@ class Engine:
         self.uploads = Uploads(self.ports, self.files, receiver, self.limits)
         self.downloads = Downloads(self.ports, self.files, self.uploads)
         self.events = Events(self.ports, self.uploads, poll_seconds=0.01)
+        self.gatherer = Gatherer(self.ports)
         self.sweeper = Sweeper(self.ports, self.uploads, tombstone_ttl=TOMBSTONE_TTL)
 
 

@@ -19,8 +19,9 @@ from typing import Final, ParamSpec, TypeVar
 
 from uploadstream.adapters import disk_ends, disk_names
 from uploadstream.adapters.disk_files import make_directories, opened, place_first, replace, sync, temporary, unlink
-from uploadstream.adapters.disk_io import Pace, Room, read_now, start_writeback, write_all
+from uploadstream.adapters.disk_io import Pace, Room, copy_range, read_now, start_writeback, write_all
 from uploadstream.core.errors import BytesLost, OffsetMismatch, StorageFull, StorageUnavailable
+from uploadstream.core.parts import Span
 from uploadstream.core.sizes import MIB
 from uploadstream.ports import Blob, Bytes, Fsync, Sink
 
@@ -68,19 +69,9 @@ class DiskBlobs:
     async def append(self, key: str, *, at: int, staged: bool = False) -> Sink:
         """See ports.BlobStore."""
         # Nothing here waits, as a request cut meanwhile would leave an open descriptor or a thread at work behind.
-        path, make = self.path(key), 0 if at else os.O_CREAT
+        path = self.path(key)
         with translated():
-            try:
-                fd = os.open(path, os.O_WRONLY | make | os.O_CLOEXEC, 0o640)
-            except FileNotFoundError:
-                if path.parent.exists():
-                    raise OffsetMismatch(expected=0, given=at) from None
-                raise
-            try:
-                disk_ends.settle(fd, path, at=at, staged=staged)
-            except BaseException:
-                os.close(fd)
-                raise
+            fd = _open_end(path, at=at, staged=staged)
         return DiskSink(self, fd, path, at=at, staged=staged)
 
     async def stat(self, key: str) -> Blob | None:
@@ -136,6 +127,25 @@ class DiskBlobs:
             return await self.in_thread(pace.timed, os.preadv, fd, [buffer], at)
         with translated():
             return pace.timed(os.preadv, fd, [buffer], at)
+
+    async def copy(self, span: Span, *, key: str, at: int) -> None:
+        """See ports.BlobStore."""
+        await self.in_thread(self._copy, span, self.path(key), at)
+
+    def _copy(self, span: Span, path: Path, at: int) -> None:
+        with opened(self.path(span.key)) as source:
+            if disk_ends.measured(self.path(span.key))[0] < span.stop:
+                raise StorageUnavailable
+            fd = _open_end(path, at=at, staged=False)
+            try:
+                self.room.take(span.stop - span.start)
+                copy_range(source, fd, span, at=at)
+                if self.fsync is Fsync.COMPLETE:
+                    start_writeback(fd, at, span.stop - span.start)
+                elif self.fsync is Fsync.CHUNK:
+                    os.fdatasync(fd)
+            finally:
+                os.close(fd)
 
     async def sync(self, key: str) -> None:
         """See ports.BlobStore."""
@@ -322,6 +332,22 @@ def vouched_for(path: Path, *, kept: int) -> Iterator[None]:
         disk_names.note_of(path).unlink(missing_ok=True)
         os.truncate(path, kept)
         raise BytesLost(kept=kept) from error
+
+
+def _open_end(path: Path, *, at: int, staged: bool) -> int:
+    """The file of a blob that ends at `at`, for writing. OffsetMismatch, OSError."""
+    try:
+        fd = os.open(path, os.O_WRONLY | (0 if at else os.O_CREAT) | os.O_CLOEXEC, 0o640)
+    except FileNotFoundError:
+        if path.parent.exists():
+            raise OffsetMismatch(expected=0, given=at) from None
+        raise
+    try:
+        disk_ends.settle(fd, path, at=at, staged=staged)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 @contextmanager

@@ -8,6 +8,7 @@ go to threads until a row of them was quick.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from time import perf_counter
 from typing import Final, ParamSpec, TypeVar
 
 from uploadstream.core.errors import StorageFull
+from uploadstream.core.parts import Span
 from uploadstream.core.sizes import MIB
 from uploadstream.ports import Bytes
 
@@ -24,6 +26,9 @@ IOV_MAX: Final = 1024
 ROOM_STEP_MAX: Final = 8 * MIB
 ROOM_SHARE: Final = 32
 _SYNC_FILE_RANGE_WRITE: Final = 2
+
+# What copy_file_range(2) says where the filesystem, or two of them, do not have it.
+_CANNOT_COPY: Final = {errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -91,6 +96,22 @@ def write_all(fd: int, views: Sequence[Bytes], at: int) -> None:
                 count = os.pwrite(fd, rest, at + done)
                 rest, done = rest[count:], done + count
         at += wanted
+
+
+def copy_range(source: int, target: int, span: Span, *, at: int) -> None:
+    """Copy bytes of a file to another, without moving them where the filesystem can share them. OSError."""
+    start = span.start
+    while start < span.stop:
+        wanted = span.stop - start
+        try:
+            done = os.copy_file_range(source, target, wanted, start, at)
+        except OSError as error:
+            if error.errno not in _CANNOT_COPY:
+                raise
+            done = os.pwrite(target, os.pread(source, min(wanted, MIB), start), at)
+        if not done:
+            raise OSError(errno.EIO, "a blob ends too early")
+        start, at = start + done, at + done
 
 
 def read_now(fd: int, buffer: memoryview, at: int) -> int | None:

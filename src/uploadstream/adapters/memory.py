@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from uploadstream.core.errors import Busy, OffsetMismatch, StorageUnavailable
+from uploadstream.core.parts import Span
 from uploadstream.ports import Blob, Bytes, Clock, Sink
 
 
@@ -47,6 +48,14 @@ class MemoryBlobs:
                 raise StorageUnavailable
             yield piece
             await asyncio.sleep(0)
+
+    async def copy(self, span: Span, *, key: str, at: int) -> None:
+        """See ports.BlobStore."""
+        content = bytes(self.content.get(span.key, b"")[span.start : span.stop])
+        if len(content) < span.stop - span.start:
+            raise StorageUnavailable
+        sink = await self.append(key, at=at)
+        sink.write([content], len(content))
 
     async def sync(self, key: str) -> None:
         """See ports.BlobStore."""

@@ -111,6 +111,20 @@ class MemoryCatalog:
             files = [file for file in files if behind(astuple(wanted.place_of(file)), astuple(after))]
         return Found(files[:limit])
 
+    async def joined(self, *, after: str | None, limit: int) -> Sequence[File]:
+        """Files in use that have parts of which no open upload has any, by their ids."""
+        files = (file for key, file in sorted(self._files.items()) if after is None or key > after)
+        found = (file for file in files if file.parts and file.deleted_at is None)
+        return [file for file in found if not any(self._open(part.key) for part in file.parts)][:limit]
+
+    async def gather(self, file_id: str) -> bool:
+        """Remember that a file's bytes are under its own id; False, and nothing, if they were."""
+        file = self._files.get(file_id)
+        if file is None or not file.parts:
+            return False
+        self._files[file_id] = replace(file, parts=())
+        return True
+
     async def set_deleted(self, file: File, audit: Audit) -> bool:
         """Write `file.deleted_at` with its audit row; False, and nothing, if another did the same before."""
         check_audit(audit)
@@ -142,9 +156,9 @@ class MemoryCatalog:
         self._record(audit, owner=audit.user_id)
 
     async def known(self, keys: Collection[str]) -> set[str]:
-        """Those of `keys` that an open upload or a file has."""
-        used = {part.key for file in self._files.values() for part in file.parts}
-        return {key for key in keys if key in used or key in self._files or self._open(key) is not None}
+        """Those of `keys` under which there are bytes of an open upload or of a file."""
+        used = {part.key for file in self._files.values() for part in file.blobs}
+        return {key for key in keys if key in used or self._open(key) is not None}
 
     async def forget_ended(self, *, before: datetime, limit: int) -> int:
         """Drop the rows of uploads that ended before that time; how many they were."""

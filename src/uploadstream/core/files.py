@@ -77,6 +77,11 @@ class File:
         return self.parts or (Part(self.id, self.size),)
 
     @property
+    def is_scattered(self) -> bool:
+        """Whether its bytes are in several blobs, or in one several times."""
+        return len(self.parts) > 1
+
+    @property
     def content_type(self) -> str:
         """The type to serve the file as."""
         return self.declared_type or self.detected_type

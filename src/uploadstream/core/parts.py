@@ -35,6 +35,18 @@ def check_count(parts: Collection[object]) -> None:
         raise BadField("parts", f"must be 1 to {PARTS_MAX} uploads, are {len(parts)}")
 
 
+def may_be_copied(size: int, *, free: int | None) -> bool:
+    """Whether so many bytes may be copied, which is no hurry: uploads are left as much room again."""
+    return free is None or 2 * size <= free
+
+
+def pieces(parts: Iterable[Part], *, size_max: int) -> Iterator[Span]:
+    """All bytes of a file, in pieces of bounded size, in order."""
+    for part in parts:
+        for start in range(0, part.size, size_max):
+            yield Span(part.key, start, min(start + size_max, part.size))
+
+
 def spans(parts: Iterable[Part], *, start: int, stop: int) -> Iterator[Span]:
     """Where the bytes of a file from `start` up to `stop` are, in order."""
     begin = 0

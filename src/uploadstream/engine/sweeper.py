@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
@@ -21,6 +21,7 @@ from uploadstream.core.errors import Busy, Refusal, StorageUnavailable
 from uploadstream.core.files import Action, File, audit_of
 from uploadstream.core.pages import Position
 from uploadstream.engine.contents import Contents
+from uploadstream.engine.gathering import Gatherer
 from uploadstream.engine.pairing import is_pair
 from uploadstream.engine.uploads import Uploads
 from uploadstream.ports import Blob, Ports
@@ -46,6 +47,7 @@ class Sweeper:
         self._contents = Contents(ports)
         self._uploads = uploads
         self._tombstone_ttl = tombstone_ttl
+        self._gatherer = Gatherer(ports)
 
     async def sweep(self, *, thorough: bool = True) -> Sweep:
         """One round, unless another process is at it; a thorough one looks at every blob and every file."""
@@ -67,14 +69,15 @@ class Sweeper:
 
     async def run(self, *, every_seconds: float, swept: Callable[[Sweep], None]) -> None:
         """Sweep now and then, until cancelled; `swept` is told what was done. What fails is tried again at the next."""
-        for round_number in itertools.count():
-            try:
-                sweep = await self.sweep(thorough=round_number % THOROUGH_EVERY == 0)
-            except Refusal as error:
-                sweep = Sweep({f"failed: {error.reason}": 1})
-            if done := +sweep:  # without what was counted and is none
-                swept(done)
-            await asyncio.sleep(every_seconds)
+        rounds = itertools.count()
+
+        async def sweep() -> Sweep:
+            return await self.sweep(thorough=next(rounds) % THOROUGH_EVERY == 0)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_again_and_again(sweep, every_seconds, swept))
+            # beside the sweeping, which has not to wait for it
+            tasks.create_task(_again_and_again(self._gatherer.gather, every_seconds * THOROUGH_EVERY, swept))
 
     @property
     def _grace_began(self) -> datetime:
@@ -147,6 +150,19 @@ class Sweeper:
         now = self._ports.clock.now()
         audit = audit_of(file.id, Action.LOSE, SWEEPER, at=now, stored=str(stored), size=str(file.size))
         await self._ports.catalog.set_deleted(file.deleted(now), audit)
+
+
+async def _again_and_again(
+    act: Callable[[], Awaitable[Sweep]], every_seconds: float, swept: Callable[[Sweep], None]
+) -> None:
+    while True:
+        try:
+            sweep = await act()
+        except Refusal as error:
+            sweep = Sweep({f"failed: {error.reason}": 1})
+        if done := +sweep:  # without what was counted and is none
+            swept(done)
+        await asyncio.sleep(every_seconds)
 
 
 @contextmanager

@@ -122,6 +122,14 @@ class SqliteCatalog:
         """A page of one user's files."""
         return await self._list(searches.search, user_id, wanted, after, limit)
 
+    async def joined(self, *, after: str | None, limit: int) -> Sequence[File]:
+        """Files in use that have parts of which no open upload has any, by their ids."""
+        return await self._list(queries.joined, after, limit)
+
+    async def gather(self, file_id: str) -> bool:
+        """Remember that a file's bytes are under its own id; False, and nothing, if they were."""
+        return await self._write(writes.gather, file_id)
+
     async def set_deleted(self, file: File, audit: Audit) -> bool:
         """Write `file.deleted_at` with its audit row; False, and nothing, if another did the same before."""
         check_audit(audit)
@@ -145,7 +153,7 @@ class SqliteCatalog:
         await self._write(writes.record, audit)
 
     async def known(self, keys: Collection[str]) -> set[str]:
-        """Those of `keys` that an open upload has, or a file, or that a file is joined from."""
+        """Those of `keys` under which there are bytes of an open upload or of a file."""
         return await self._list(queries.known, [key for key in keys if is_id(key)])
 
     async def forget_ended(self, *, before: datetime, limit: int) -> int:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Select,
     Table,
     bindparam,
+    exists,
     func,
     literal_column,
     select,
@@ -64,7 +65,7 @@ _UPLOADS: Final = select(UPLOADS).where(UPLOADS.c.id.in_(_KEYS))
 _OPEN_UPLOADS: Final = select(UPLOADS.c.id).where(OPEN, UPLOADS.c.id.in_(_KEYS))
 _KNOWN: Final = union_all(
     _OPEN_UPLOADS,
-    select(FILES.c.id).where(FILES.c.id.in_(_KEYS)),
+    select(FILES.c.id).where(FILES.c.id.in_(_KEYS), ~exists().where(PARTS.c.file_id == FILES.c.id)),
     select(PARTS.c.key).where(PARTS.c.key.in_(_KEYS)),
 )
 
@@ -103,6 +104,13 @@ def files(
     return [file_of(row) for row in connection.execute(statement, _place(user_id, after, limit))]
 
 
+def joined(connection: Connection, after: str | None, limit: int) -> list[File]:
+    """Files in use that have parts of which no open upload has any, by their ids."""
+    statement = _joined_statement(continued=after is not None)
+    values = {"limit": limit} if after is None else {"limit": limit, "after": after}
+    return [file_of(row) for row in connection.execute(statement, values)]
+
+
 def audit(connection: Connection, file_id: str, after: Position | None, limit: int) -> list[tuple[Position, Audit]]:
     """The trail of one upload or file, the oldest row first."""
     rows = connection.execute(_audit_statement(continued=after is not None), _place(file_id, after, limit))
@@ -121,7 +129,7 @@ def newest_events(connection: Connection, owners: Collection[str]) -> dict[str, 
 
 
 def known(connection: Connection, keys: Collection[str]) -> set[str]:
-    """Those of `keys` that an open upload has, or a file, or that a file is joined from."""
+    """Those of `keys` under which there are bytes of an open upload or of a file."""
     return _in_groups(connection, _KNOWN, keys)
 
 
@@ -202,6 +210,17 @@ def _uploads_statement(*, of_user: bool, continued: bool, partial: bool) -> Sele
 def _files_statement(*, of_user: bool, continued: bool, deleted: bool) -> Select[Any]:
     statement = _of_user(_FILES.where(IN_TRASH if deleted else IN_USE), FILES, of_user=of_user)
     return _listing(statement, FILES.c.uploaded_at, FILES.c.id, continued=continued, newest=True)
+
+
+@functools.cache
+def _joined_statement(*, continued: bool) -> Select[Any]:
+    in_parts = select(PARTS.c.file_id).distinct()
+    if continued:
+        in_parts = in_parts.where(PARTS.c.file_id > bindparam("after", type_=Id))
+    of_open = select(PARTS.c.key).join(UPLOADS, UPLOADS.c.id == PARTS.c.key)
+    is_held = of_open.where(PARTS.c.file_id == FILES.c.id, OPEN).correlate(FILES).exists()
+    statement = _FILES.where(FILES.c.id.in_(in_parts), IN_USE, ~is_held)
+    return statement.order_by(FILES.c.id).limit(bindparam("limit"))
 
 
 @functools.cache

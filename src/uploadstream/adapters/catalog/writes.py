@@ -50,6 +50,8 @@ _ADD_AUDIT: Final = insert(AUDIT).values(
 )
 _ADD_JOBS: Final = insert(JOBS)
 _ADD_PARTS: Final = insert(PARTS)
+_DROP_PARTS: Final = delete(PARTS).where(PARTS.c.file_id == _ID)
+_NO_PARTS: Final = update(FILES).where(FILES.c.id == _ID).values(parts=None)
 _ADD_PROPERTY: Final = insert(PROPERTIES)
 _DROP_UPLOADS: Final = delete(UPLOADS).where(UPLOADS.c.id == _ID)
 _DECLARE: Final = update(UPLOADS).where(UPLOADS.c.id == _ID, OPEN).values(length=bindparam("new_length"))
@@ -138,6 +140,13 @@ def set_deleted(connection: Connection, given: Sequence[tuple[File, Audit]]) -> 
         if moved[-1]:
             _record(connection, [(file.user_id, audit)])
     return moved
+
+
+def gather(connection: Connection, given: Sequence[str]) -> Sequence[bool]:
+    """Note that files have no parts any more; False for those that had none."""
+    outcomes = [connection.execute(_DROP_PARTS, {"row_id": file_id}).rowcount > 0 for file_id in given]
+    connection.execute(_NO_PARTS, [{"row_id": file_id} for file_id in given])
+    return outcomes
 
 
 def record(connection: Connection, given: Sequence[Audit]) -> Sequence[None]:
