@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from uploadstream.servers.certificates import Certificate
 from uploadstream.servers.http1 import HttpLimits
-from uploadstream.servers.http1_server import Certificate, HttpServer
+from uploadstream.servers.http1_server import HttpServer
 from uploadstream.servers.listening import listen, port_of
 
 BUFFER_SIZE = 1024 * 1024

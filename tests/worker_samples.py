@@ -84,7 +84,7 @@ def main() -> None:
     reserved = reserve("127.0.0.1", 0)
     port = port_of(reserved[0])
     status = supervise(
-        partial(work, port),
+        lambda: partial(work, port),
         count=int(sys.argv[2]),
         stop_seconds=float(sys.argv[3]),
         ready=lambda: say(f"ready {port}"),

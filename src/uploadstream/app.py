@@ -6,10 +6,11 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -52,12 +53,12 @@ from uploadstream.protocols.health import Health
 from uploadstream.protocols.ietf.service import Ietf
 from uploadstream.protocols.rest.endpoints import Rest
 from uploadstream.protocols.tus import Tus
-from uploadstream.servers.certificates import BadCertificate, check_certificate
-from uploadstream.servers.grpc import GrpcServer, Socket, Tls
+from uploadstream.servers.certificates import BadCertificate, Certificate, read_certificate
+from uploadstream.servers.grpc import GrpcServer, Socket
 from uploadstream.servers.http1 import HttpLimits
-from uploadstream.servers.http1_server import Certificate, HttpServer
+from uploadstream.servers.http1_server import HttpServer
 from uploadstream.servers.listening import listen, port_of, reserve
-from uploadstream.servers.workers import supervise
+from uploadstream.servers.workers import Work, supervise
 from uploadstream.settings import Settings
 from uploadstream.web.pages import pages
 
@@ -194,12 +195,14 @@ async def serve_here(
     *,
     ready: Callable[[Listening], None],
     stop: asyncio.Event,
+    certificate: Certificate | None = None,
     renew: asyncio.Event | None = None,
     reuse_port: bool = False,
 ) -> None:
     """Serve in this process until `stop`; then give what is going on its grace, and keep what it brought.
 
-    CannotListen. `renew`: read the certificate again. `reuse_port`: other processes listen on the same ports.
+    CannotListen. `certificate`: what to show first; `renew`: read it again. `reuse_port`: other processes listen on
+    the same ports.
     """
     with listening_by("http_port"):
         http_sockets = listen(settings.host, settings.http_port, shared=reuse_port)
@@ -207,15 +210,14 @@ async def serve_here(
         for probe in listen(settings.host, settings.grpc_port, shared=reuse_port):  # grpc itself does not say why not
             probe.close()
     async with service(settings) as running:
-        tls = Tls(*(path.read_bytes() for path in settings.tls)) if settings.tls else None
-        rpc = grpc_server(running, settings, Socket(settings.host, settings.grpc_port, reuse_port, tls))
+        rpc = grpc_server(running, settings, Socket(settings.host, settings.grpc_port, reuse_port, certificate))
         with listening_by("grpc_port"):
             grpc_port = await rpc.start()
         http = HttpServer(
             http_app(running, is_draining=stop.is_set, cors_origins=settings.cors_origins, grpc_port=grpc_port),
             drain_seconds=settings.drain_timeout.total_seconds(),
             limits=HttpLimits(body_seconds=settings.read_timeout.total_seconds()),
-            certificate=Certificate(*settings.tls) if settings.tls else None,
+            certificate=certificate,
         )
         async with asyncio.TaskGroup() as tasks:
             sweeping = tasks.create_task(running.sweeper.run(every_seconds=SWEEP_SECONDS, swept=_log_sweep))
@@ -239,15 +241,20 @@ async def keep_certificate(settings: Settings, renew: asyncio.Event, http: HttpS
         if settings.tls is None:
             log.info("nothing to read again", reason="no certificate is served with")
             continue
-        try:
-            await asyncio.to_thread(check_certificate, *settings.tls)
-            tls = Tls(*[path.read_bytes() for path in settings.tls])
-            http.renew_certificate()
-        except (BadCertificate, OSError) as error:
-            log.error("certificate not renewed", reason=str(error), kept="the one before")  # noqa: TRY400
-        else:
-            rpc.renew_certificate(tls)
+        newest = await asyncio.to_thread(newest_certificate, settings.tls)
+        if newest is not None:
+            http.renew_certificate(newest)
+            rpc.renew_certificate(newest)
             log.info("certificate renewed", file=str(settings.tls[0]))
+
+
+def newest_certificate(files: tuple[Path, Path]) -> Certificate | None:
+    """What the files hold now; None if that cannot be served with, which is logged."""
+    try:
+        return read_certificate(*files)
+    except BadCertificate as error:
+        log.error("certificate not renewed", reason=str(error), kept="the one before")  # noqa: TRY400 - it says enough
+        return None
 
 
 async def drain(running: Service, http: HttpServer, rpc: GrpcServer, *, grace_seconds: float) -> None:
@@ -266,11 +273,10 @@ async def drain(running: Service, http: HttpServer, rpc: GrpcServer, *, grace_se
 def serve(settings: Settings, *, ready: Callable[[Listening], None]) -> int:
     """Serve until SIGTERM or SIGINT; the exit status. CannotListen, BadCertificate, and those of `service`."""
     configure()
-    if settings.tls:
-        check_certificate(*settings.tls)
+    certificate = read_certificate(*settings.tls) if settings.tls else None
     if settings.workers > 1:
-        return _serve_with_workers(settings, ready)
-    asyncio.run(_serve_until_told(settings, ready))
+        return _serve_with_workers(settings, certificate, ready)
+    asyncio.run(_serve_until_told(settings, certificate, ready))
     return 0
 
 
@@ -280,7 +286,7 @@ async def _try(settings: Settings) -> None:
         return
 
 
-def _serve_with_workers(settings: Settings, ready: Callable[[Listening], None]) -> int:
+def _serve_with_workers(settings: Settings, certificate: Certificate | None, ready: Callable[[Listening], None]) -> int:
     """Keep the ports, and processes that share them."""
     with ExitStack() as kept:
         with listening_by("http_port"):
@@ -292,19 +298,38 @@ def _serve_with_workers(settings: Settings, ready: Callable[[Listening], None]) 
         asyncio.run(_try(settings))
         where = Listening(port_of(http[0]), port_of(rpc[0]))
         ports = {"http_port": where.http_port, "grpc_port": where.grpc_port}
-        work = partial(_work, settings.model_copy(update=ports))
+        prepare = _preparing(settings.model_copy(update=ports), certificate)
         stop_seconds = settings.drain_timeout.total_seconds() + STOP_SECONDS
-        return supervise(work, count=settings.workers, stop_seconds=stop_seconds, ready=lambda: ready(where))
+        return supervise(prepare, count=settings.workers, stop_seconds=stop_seconds, ready=lambda: ready(where))
 
 
-def _work(settings: Settings, ready: Callable[[], None]) -> None:
+def _preparing(settings: Settings, certificate: Certificate | None) -> Callable[[], Work]:
+    """What gives each worker its work, with the newest certificate that was good: the files may hold none just then."""
+    last_good = certificate
+
+    def prepare() -> Work:
+        nonlocal last_good
+        if settings.tls:
+            with suppress(BadCertificate):  # the worker says so
+                last_good = read_certificate(*settings.tls)
+        return partial(_work, settings, last_good)
+
+    return prepare
+
+
+def _work(settings: Settings, last_good: Certificate | None, ready: Callable[[], None]) -> None:
     """What one worker does."""
     configure()
-    asyncio.run(_serve_until_told(settings, lambda _: ready(), reuse_port=True))
+    certificate = (newest_certificate(settings.tls) or last_good) if settings.tls else None
+    asyncio.run(_serve_until_told(settings, certificate, lambda _: ready(), reuse_port=True))
 
 
 async def _serve_until_told(
-    settings: Settings, ready: Callable[[Listening], None], *, reuse_port: bool = False
+    settings: Settings,
+    certificate: Certificate | None,
+    ready: Callable[[Listening], None],
+    *,
+    reuse_port: bool = False,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -313,7 +338,7 @@ async def _serve_until_told(
     renew = asyncio.Event()
     if settings.tls or reuse_port:  # a worker is told whatever it serves; alone, the end of its terminal ends a server
         loop.add_signal_handler(signal.SIGHUP, renew.set)
-    await serve_here(settings, ready=ready, stop=stop, renew=renew, reuse_port=reuse_port)
+    await serve_here(settings, ready=ready, stop=stop, certificate=certificate, renew=renew, reuse_port=reuse_port)
 
 
 def _told(stop: asyncio.Event) -> None:

@@ -18,7 +18,8 @@ from uploadstream.proto.fileservice.v1.file_service_pb2_grpc import FileServiceS
 from uploadstream.protocols.grpc_files.errors import status_of
 from uploadstream.protocols.grpc_files.grpcio import GrpcioFileService
 from uploadstream.protocols.grpc_files.service import FileService
-from uploadstream.servers.grpc import GrpcServer, Socket, Tls
+from uploadstream.servers.certificates import Certificate
+from uploadstream.servers.grpc import GrpcServer, Socket
 
 UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 
@@ -29,7 +30,7 @@ def server_of(
     silence_seconds: float = 60.0,
     reuse_port: bool = False,
     port: int = 0,
-    tls: Tls | None = None,
+    tls: Certificate | None = None,
 ) -> GrpcServer:
     engine = world.engine
     service = FileService(engine.uploads, engine.downloads, engine.files)

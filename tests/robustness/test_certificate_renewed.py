@@ -76,6 +76,28 @@ def test_new_connections_of_both_kinds_see_the_new_one_and_a_bad_one_changes_not
         assert server.stop() == 0
 
 
+def test_a_worker_that_starts_while_the_files_hold_none_shows_the_last_good_one(tmp_path: Path) -> None:
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    shutil.copy(PEM / "localhost.pem", chain)
+    shutil.copy(PEM / "localhost.key.pem", key)
+    options = ("--tls-cert", str(chain), "--tls-key", str(key), "--workers", "2")
+    with TlsServer(tmp_path / "data", options=options) as server:
+        assert eventually(lambda: "UploadStream is ready." in server.output())
+        shutil.copy(PEM / "renewed.pem", chain)
+        shutil.copy(PEM / "renewed.key.pem", key)
+        os.kill(server.pid, signal.SIGHUP)
+        assert eventually(lambda: server.output().count("certificate renewed") == 2)
+        chain.unlink()
+
+        for victim in server.workers():
+            os.kill(victim, signal.SIGKILL)
+        assert eventually(lambda: server.output().count("certificate not renewed") == 2)
+
+        assert eventually(server._is_ready)
+        assert {shown(port) for port in (server.http_port, server.grpc_port) for _ in range(8)} == {der("renewed.pem")}
+        assert server.stop() == 0
+
+
 def test_workers_without_a_certificate_have_nothing_to_read_again(tmp_path: Path) -> None:
     with RunningServer(tmp_path / "data", options=("--workers", "2")) as server:
         assert eventually(lambda: "UploadStream is ready." in server.output())

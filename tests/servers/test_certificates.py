@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from uploadstream.servers.certificates import BadCertificate, check_certificate
+from uploadstream.servers.certificates import BadCertificate, read_certificate
 
 HERE = Path(__file__).parent
 CHAIN, KEY = HERE / "localhost.pem", HERE / "localhost.key.pem"
@@ -12,12 +12,15 @@ CHAIN, KEY = HERE / "localhost.pem", HERE / "localhost.key.pem"
 
 def refusal(chain: Path, key: Path) -> str:
     with pytest.raises(BadCertificate) as caught:
-        check_certificate(chain, key)
+        read_certificate(chain, key)
     return str(caught.value)
 
 
 def test_a_certificate_and_its_key_are_taken() -> None:
-    check_certificate(CHAIN, KEY)
+    certificate = read_certificate(CHAIN, KEY)
+
+    assert (certificate.chain, certificate.key) == (CHAIN.read_bytes(), KEY.read_bytes())
+    assert "PRIVATE" not in repr(certificate)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

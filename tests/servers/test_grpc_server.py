@@ -20,7 +20,8 @@ from uploadstream.core.errors import Busy
 from uploadstream.proto.fileservice.v1 import file_service_pb2 as pb
 from uploadstream.proto.fileservice.v1.file_service_pb2_grpc import FileServiceStub
 from uploadstream.protocols.grpc_files.errors import status_of
-from uploadstream.servers.grpc import Call, GrpcServer, Guard, Socket, Tls, options_of
+from uploadstream.servers.certificates import Certificate
+from uploadstream.servers.grpc import Call, GrpcServer, Guard, Socket, options_of
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -250,7 +251,7 @@ async def test_a_port_is_shared_by_servers_that_ask_for_it() -> None:
 
 async def test_a_server_with_a_certificate_speaks_tls() -> None:
     world = memory_world()
-    server = server_of(world, tls=Tls(CERTIFICATE.read_bytes(), KEY.read_bytes()))
+    server = server_of(world, tls=Certificate(CERTIFICATE.read_bytes(), KEY.read_bytes()))
     port = await server.start()
     trust = grpc.ssl_channel_credentials(CERTIFICATE.read_bytes())
 
@@ -262,7 +263,7 @@ async def test_a_server_with_a_certificate_speaks_tls() -> None:
 
 
 async def test_a_renewed_certificate_is_shown_to_new_connections_while_old_ones_go_on() -> None:
-    server = server_of(memory_world(), tls=Tls(CERTIFICATE.read_bytes(), KEY.read_bytes()))
+    server = server_of(memory_world(), tls=Certificate(CERTIFICATE.read_bytes(), KEY.read_bytes()))
     port = await server.start()
     renewed = CERTIFICATE.with_name("renewed.pem").read_bytes()
 
@@ -272,7 +273,7 @@ async def test_a_renewed_certificate_is_shown_to_new_connections_while_old_ones_
 
     async with channel(CERTIFICATE.read_bytes()) as old, channel(renewed) as new, channel(renewed) as another:
         await FileServiceStub(old).ListFiles(pb.ListFilesRequest())
-        server.renew_certificate(Tls(renewed, CERTIFICATE.with_name("renewed.key.pem").read_bytes()))
+        server.renew_certificate(Certificate(renewed, CERTIFICATE.with_name("renewed.key.pem").read_bytes()))
 
         for one in (old, new, another):
             async with asyncio.timeout(10):

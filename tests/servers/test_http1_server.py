@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import random
-import shutil
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -25,11 +24,12 @@ from tests.http_rig import (
     sized,
 )
 from uploadstream.http.pour import ClientGone, pour_body
-from uploadstream.servers.http1_server import Certificate
+from uploadstream.servers.certificates import Certificate
 from uploadstream.servers.listening import listen
 
 HERE = Path(__file__).parent
-CERTIFICATE = Certificate(HERE / "localhost.pem", HERE / "localhost.key.pem")
+CHAIN, KEY = HERE / "localhost.pem", HERE / "localhost.key.pem"
+CERTIFICATE = Certificate(CHAIN.read_bytes(), KEY.read_bytes())
 EXPECT = "Expect: 100-continue"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 FORMS = [pytest.param(sized, id="sized"), pytest.param(chunked, id="chunked")]
@@ -122,7 +122,7 @@ async def test_an_old_client_does_not_know_the_question() -> None:
 
 
 def trusting() -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=CERTIFICATE.chain)
+    context = ssl.create_default_context(cafile=CHAIN)
     context.check_hostname = False
     return context
 
@@ -205,25 +205,19 @@ def shown(certificate: Path) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize("host", [None, "localhost", "elsewhere.example"])
-async def test_a_renewed_certificate_is_shown_to_new_connections_while_old_ones_go_on(
-    tmp_path: Path, host: str | None
-) -> None:
-    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
-    shutil.copy(CERTIFICATE.chain, chain)
-    shutil.copy(CERTIFICATE.key, key)
+async def test_a_renewed_certificate_is_shown_to_new_connections_while_old_ones_go_on(host: str | None) -> None:
+    chain, key = (HERE / "renewed.pem").read_bytes(), (HERE / "renewed.key.pem").read_bytes()  # of another kind
     app = PouringApp(pour_body)
-    async with serving(app, certificate=Certificate(chain, key)) as running:
-        old = await running.connect(ssl=shown(CERTIFICATE.chain), server_hostname=host or "")
-        shutil.copy(HERE / "renewed.pem", chain)
+    async with serving(app, certificate=CERTIFICATE) as running:
+        old = await running.connect(ssl=shown(CHAIN), server_hostname=host or "")
         with pytest.raises(OSError, match="CERTIFICATE"):
-            running.server.renew_certificate()
-        same = await running.connect(ssl=shown(CERTIFICATE.chain), server_hostname=host or "")
+            running.server.renew_certificate(Certificate(chain, CERTIFICATE.key))
+        same = await running.connect(ssl=shown(CHAIN), server_hostname=host or "")
 
-        shutil.copy(HERE / "renewed.key.pem", key)  # of another kind than the one before
-        running.server.renew_certificate()
+        running.server.renew_certificate(Certificate(chain, key))
         new = await running.connect(ssl=shown(HERE / "renewed.pem"), server_hostname=host or "")
         with pytest.raises(ssl.SSLCertVerificationError):
-            await running.connect(ssl=shown(CERTIFICATE.chain), server_hostname=host or "")
+            await running.connect(ssl=shown(CHAIN), server_hostname=host or "")
 
         for client in (old, same, new):
             await client.send(sized(b"body"))

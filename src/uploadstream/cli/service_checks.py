@@ -10,7 +10,7 @@ from uploadstream.adapters.catalog.sqlite import Seen, look
 from uploadstream.cli.findings import Finding, Level
 from uploadstream.cli.ports import why_no_port
 from uploadstream.core.errors import CatalogUnavailable
-from uploadstream.servers.certificates import BadCertificate, check_certificate
+from uploadstream.servers.certificates import BadCertificate, read_certificate
 from uploadstream.servers.listening import listen
 from uploadstream.settings import Settings, is_loopback, variable_of
 
@@ -75,7 +75,7 @@ def check_tls(settings: Settings) -> Finding:
     if settings.tls is None:
         return Finding("TLS", Level.OK, "off")
     try:
-        check_certificate(*settings.tls)
+        read_certificate(*settings.tls)
     except BadCertificate as error:
         found, _, advice = str(error).partition("; ")
         return Finding("TLS", Level.FAIL, found, advice)

@@ -24,6 +24,7 @@ from grpc_reflection.v1alpha import reflection
 
 from uploadstream.core.errors import Draining, Refusal
 from uploadstream.core.sizes import KIB
+from uploadstream.servers.certificates import Certificate
 
 log = structlog.get_logger()
 
@@ -58,21 +59,13 @@ class Service(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Tls:
-    """A server's certificate chain and its key, as PEM."""
-
-    certificate: bytes
-    key: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Socket:
     """Where a server listens. Port 0: any free one. `reuse_port`: other processes listen there as well."""
 
     host: str
     port: int
     reuse_port: bool = False
-    tls: Tls | None = None
+    tls: Certificate | None = None
 
     @property
     def address(self) -> str:
@@ -147,7 +140,7 @@ class Edge:
 class _Certificates:
     """Which certificate new connections are shown; grpc asks from threads of its own."""
 
-    def __init__(self, tls: Tls) -> None:
+    def __init__(self, tls: Certificate) -> None:
         self.newest = tls
         self._shown = tls
         self.credentials: Final = grpc.dynamic_ssl_server_credentials(_configuration(tls), cast("Any", self._fetch))
@@ -161,8 +154,8 @@ class _Certificates:
         return _configuration(newest)
 
 
-def _configuration(tls: Tls) -> grpc.ServerCertificateConfiguration:
-    return grpc.ssl_server_certificate_configuration([(tls.key, tls.certificate)])
+def _configuration(tls: Certificate) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(tls.key, tls.chain)])
 
 
 class GrpcServer:
@@ -205,7 +198,7 @@ class GrpcServer:
         await self.set_serving(is_serving=True)
         return port
 
-    def renew_certificate(self, tls: Tls) -> None:
+    def renew_certificate(self, tls: Certificate) -> None:
         """Show it to new connections."""
         assert self._certificates is not None  # noqa: S101 - a server without TLS has none to renew
         self._certificates.newest = tls

@@ -8,12 +8,11 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
 
+from uploadstream.servers.certificates import Certificate
 from uploadstream.servers.http1 import HttpLimits, HttpProtocol, Shared
 
 CANCEL_SECONDS: Final = 2.0
@@ -22,14 +21,6 @@ Message = MutableMapping[str, Any]
 App = Callable[
     [MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """What the server shows of itself over TLS: PEM files of the chain and of its key."""
-
-    chain: Path
-    key: Path
 
 
 class HttpServer(uvicorn.Server):
@@ -67,22 +58,17 @@ class HttpServer(uvicorn.Server):
         self.ready = asyncio.Event()
         self.servers = []
 
-    def renew_certificate(self) -> None:
-        """Show new connections what the files hold now. OSError: they cannot be used, and nothing has changed."""
-        self._newest = self._context()
-
-    def _context(self) -> ssl.SSLContext:
-        assert self._certificate is not None  # noqa: S101 - asked for by a server with one only
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._certificate.chain, self._certificate.key)
-        return context
+    def renew_certificate(self, certificate: Certificate) -> None:
+        """Show it to new connections from now on. OSError: it cannot be used, and nothing has changed."""
+        self._newest = certificate.context()
 
     def _front(self, _config: uvicorn.Config, _default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
         """What connections begin with, only to be given the newest: a context that is loaded anew keeps the old key.
 
         It does so when the new one is of another kind, and a client may then be shown either.
         """
-        front = self._newest = self._context()
+        assert self._certificate is not None  # noqa: S101 - asked for by a server with one only
+        front = self._newest = self._certificate.context()
         front.sni_callback = self._show_newest
         return front
 

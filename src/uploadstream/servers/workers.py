@@ -35,14 +35,15 @@ Work = Callable[[Callable[[], None]], None]
 log = logging.getLogger(__name__)
 
 
-def supervise(work: Work, *, count: int, stop_seconds: float, ready: Callable[[], None]) -> int:
-    """Keep `count` processes at `work` until SIGTERM or SIGINT; the exit status.
+def supervise(prepare: Callable[[], Work], *, count: int, stop_seconds: float, ready: Callable[[], None]) -> int:
+    """Keep `count` processes at work until SIGTERM or SIGINT; the exit status.
 
-    They get SIGTERM then, and SIGKILL when they have not ended after `stop_seconds`, or at a second SIGINT; SIGHUP is
-    passed on. `ready` is called once, when all of them are. 0: all ended as they should. 1: some did not, or none could
-    be started.
+    `prepare` gives the work: it is called for each process that is started, and whenever SIGHUP says that something has
+    changed, which the processes are told as well. They get SIGTERM at the end, and SIGKILL when they have not ended
+    after `stop_seconds`, or at a second SIGINT. `ready` is called once, when all of them are. 0: all ended as they
+    should. 1: some did not, or none could be started.
     """
-    return asyncio.run(_Supervisor(work, stop_seconds=stop_seconds).run(count, ready))
+    return asyncio.run(_Supervisor(prepare, stop_seconds=stop_seconds).run(count, ready))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,9 @@ class _Worker:
 class _Supervisor:
     """Keeps places filled until it is told to stop."""
 
-    def __init__(self, work: Work, *, stop_seconds: float) -> None:
-        self._job = _Job(work, stop_seconds)
+    def __init__(self, prepare: Callable[[], Work], *, stop_seconds: float) -> None:
+        self._prepare = prepare
+        self._stop_seconds = stop_seconds
         self._workers: set[_Worker] = set()
         self._stopping = asyncio.Event()
         self._failed_starts = 0
@@ -138,7 +140,7 @@ class _Supervisor:
         wait_seconds = WAIT_SECONDS_MIN
         while not self._stopping.is_set():
             began, hangups = time.monotonic(), self._hangups
-            worker, end = await _Worker.start(self._job)
+            worker, end = await _Worker.start(_Job(self._prepare(), self._stop_seconds))
             self._workers.add(worker)
             if self._stopping.is_set():
                 worker.send(signal.SIGTERM)
@@ -189,11 +191,12 @@ class _Supervisor:
         self._stopping.set()
         for worker in self._workers:
             worker.send(signal.SIGTERM)
-        asyncio.get_running_loop().call_later(self._job.stop_seconds, self._kill)
+        asyncio.get_running_loop().call_later(self._stop_seconds, self._kill)
 
     def _pass_on_hangup(self) -> None:
         """Let every worker read again what may have changed; who is not ready yet would die of the signal."""
         self._hangups += 1
+        self._prepare()
         for worker in self._workers:
             if worker.ready.done() and worker.ready.result():
                 worker.send(signal.SIGHUP)
