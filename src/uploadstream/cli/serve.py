@@ -9,7 +9,7 @@ import typer
 
 from uploadstream import app, settings
 from uploadstream.cli import screen
-from uploadstream.cli.ports import why_no_port
+from uploadstream.cli.no_port import why_no_port
 from uploadstream.cli.service_options import settings_of, takes_settings
 from uploadstream.core.errors import CatalogUnavailable, Refusal, StorageUnavailable
 

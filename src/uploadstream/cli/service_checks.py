@@ -8,7 +8,7 @@ from uploadstream.adapters import disk_names
 from uploadstream.adapters.catalog.schema import HEAD, SchemaTooNew
 from uploadstream.adapters.catalog.sqlite import Seen, look
 from uploadstream.cli.findings import Finding, Level
-from uploadstream.cli.ports import why_no_port
+from uploadstream.cli.no_port import why_no_port
 from uploadstream.core.errors import CatalogUnavailable
 from uploadstream.servers.certificates import BadCertificate, read_certificate
 from uploadstream.servers.listening import listen
