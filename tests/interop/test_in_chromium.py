@@ -189,6 +189,36 @@ def test_f10_filepond_gets_a_file_back_with_its_name(
     ]
 
 
+# FilePond 5
+
+
+def test_f12_filepond_5_sends_chunks_side_by_side_over_a_cut(
+    opened: Open, server: RunningServer, road: Road, file: Path, tmp_path: Path
+) -> None:
+    """F12. The name is one that a header can have as it is: this version does not encode it."""
+    named = tmp_path / "Übung.bin"
+    named.write_bytes(file.read_bytes())
+    options = {"url": f"{road.url}/filepond", "chunkSize": CHUNK, "parallelChunks": 3, "retryDelays": [300] * 30}
+    page = opened("filepond-5", options, road.url)
+    page.choose(named)
+
+    cut(page, road)
+    page.page.wait_for_timeout(700)
+    mend(page, road)
+    file_id = page.wait("stored()")
+    sent = page.asked
+    page.page.evaluate("pond.removeEntries(0)")
+    page.wait_for_answers("DELETE", 1)
+
+    assert (sent[0], sent[-1], sent.count("POST"), sent.count("HEAD")) == ("POST", "POST", 2, 0)
+    assert sorted(set(page.offsets("PATCH"))) == list(range(0, named.stat().st_size, CHUNK))
+    assert len(page.offsets("PATCH")) > 13
+    assert httpx.get(content_url(server, file_id)).status_code == 410
+    httpx.post(f"{server.http_url}/api/v1/files/{file_id}/restore").raise_for_status()
+    assert stored_sha256(server, file_id) == sha256_of(named)
+    assert description(server, file_id)["filename"] == named.name
+
+
 # Uppy
 
 
