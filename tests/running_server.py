@@ -67,10 +67,15 @@ class RunningServer:
         *,
         options: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        program: Sequence[str] = ("-m", "uploadstream"),
     ) -> None:
-        """Start the server and wait until it is ready; `options` go to `serve`, `environment` is added to ours."""
+        """Start the server and wait until it is ready; `options` go to `serve`, `environment` is added to ours.
+
+        `program`: what Python is to run as the command `uploadstream`.
+        """
         self.data_dir = data_dir
         self.http_port, self.grpc_port = free_ports(2)
+        self._program = tuple(program)
         self._options = tuple(options)
         self._environment = server_environment(environment or {})
         # Appending (mode a) keeps the place where the server writes apart from the place where we read.
@@ -141,7 +146,7 @@ class RunningServer:
 
     def _command(self) -> list[str]:
         return [
-            *(sys.executable, "-m", "uploadstream", "serve"),
+            *(sys.executable, *self._program, "serve"),
             *("--http-port", str(self.http_port)),
             *("--grpc-port", str(self.grpc_port)),
             *("--data-dir", str(self.data_dir)),

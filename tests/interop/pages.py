@@ -23,13 +23,13 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def website(directory: Path) -> Iterator[str]:
+def website(directory: Path, host: str = "127.0.0.1") -> Iterator[str]:
     """The files of a directory on a free port; its URL."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=directory)) as server:
+    with ThreadingHTTPServer((host, 0), partial(Quiet, directory=directory)) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}"
+            yield f"http://{host}:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()

@@ -4,11 +4,13 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
 
+from tests.interop import with_a_near_web
 from tests.interop.pages import ClientPage, website
 from tests.interop.road import Road, road_to
 from tests.interop.stored import content_url, description, sha256_of, stored_sha256
@@ -187,6 +189,47 @@ def test_f10_filepond_gets_a_file_back_with_its_name(
         file.name,
         file.stat().st_size,
     ]
+
+
+@pytest.fixture(scope="module")
+def fetching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server that fetches files of others, from what it takes for the internet."""
+    data = tmp_path_factory.mktemp("fetching") / "data"
+    script = str(Path(with_a_near_web.__file__))
+    with RunningServer(data, environment={"UPLOADSTREAM_FETCH_HOSTS": "*"}, program=[script]) as running:
+        yield running
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_f11_filepond_has_a_file_of_another_server_fetched(
+    opened: Open, fetching: RunningServer, file: Path, method: str
+) -> None:
+    """F11. By GET the bytes go through the browser, which uploads them; by HEAD they do not."""
+    service = f"{fetching.http_url}/filepond"
+    page = opened("filepond", {"server": {"url": service, "fetch": {"url": "?fetch=", "method": method}}}, service)
+
+    with website(file.parent, str(with_a_near_web.NEAR)) as remote:
+        page.page.evaluate("(url) => void pond.addFile(url)", f"{remote}/{quote(file.name)}")
+        page.wait(f"pond.getFile()?.status === {COMPLETE}")
+
+    file_id = page.wait("pond.getFile().serverId")
+    assert page.asked == (["GET", "POST"] if method == "GET" else ["HEAD"])
+    assert stored_sha256(fetching, file_id) == sha256_of(file)
+    assert description(fetching, file_id)["filename"] == file.name
+
+
+def test_f11_filepond_is_told_that_a_private_address_is_not_fetched_from(
+    opened: Open, fetching: RunningServer, site: str
+) -> None:
+    service = f"{fetching.http_url}/filepond"
+    page = opened("filepond", {"server": service}, service)
+
+    page.page.evaluate(
+        "(url) => void pond.addFile(url).catch(() => {})", site.replace("127.0.0.1", "127.1") + "/filepond.html"
+    )
+    page.wait(f"pond.getFile()?.status === {LOAD_FAILED}")
+
+    assert (page.asked, page.refused) == (["GET"], [400])
 
 
 # FilePond 5
