@@ -410,6 +410,23 @@ async def test_chunks_that_were_synced_outlive_one_that_cannot_be(
     store.close()
 
 
+async def test_staged_chunks_that_cannot_be_synced_when_they_are_kept_are_no_part_of_what_was_kept(
+    tmp_path: Path, failing_once: Callable[[str], None]
+) -> None:
+    store, key = DiskBlobs(tmp_path / "blobs", fsync=Fsync.CHUNK), a_key()
+    await store_bytes(store, key, b"abc", complete=False)
+    sink = await store.append(key, at=3, staged=True)
+    await write(sink, [b"def"])
+
+    failing_once("fsync")
+    with pytest.raises(BytesLost) as lost:
+        await sink.close(complete=False)
+
+    assert lost.value.kept == 3
+    assert await content(store, key) == b"abc"
+    store.close()
+
+
 async def test_no_descriptor_stays_open_whatever_happens(disk: DiskBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(_: int) -> None:
         raise OSError(errno.EIO, "the disk is on fire")

@@ -278,7 +278,8 @@ class DiskSink:
         self._write(views, count, at)
         with vouched_for(self._path, kept=self._durable_end):
             os.fdatasync(self._fd)
-        self._durable_end = at + count
+        if not self._staged:  # whose bytes are none of the blob's yet
+            self._durable_end = at + count
         if not at:
             sync(self._path.parent)  # the name too
 
