@@ -40,6 +40,7 @@ from uploadstream.engine.verify import Verdict, verify
 from uploadstream.engine.watch import Watch
 from uploadstream.http.choice import Choice, only
 from uploadstream.http.cors import with_cors
+from uploadstream.http.problems import failed
 from uploadstream.http.whole_server import WholeServer
 from uploadstream.observability.logs import configure
 from uploadstream.ports import Fsync, Ports, Web
@@ -150,7 +151,7 @@ def http_app(
         *pages(),
         Mount("/", rest.app(title="UploadStream", version=version("uploadstream"), beside=OPENAPI)),
     ]
-    return with_cors(Starlette(routes=routes), cors_origins)
+    return with_cors(Starlette(routes=routes, exception_handlers={Exception: failed}), cors_origins)
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,6 +224,7 @@ async def test_a_user_may_have_any_letters_in_a_field_or_a_link(client: httpx.As
         ("GET", "/api/v1/nonsense", HTTPStatus.NOT_FOUND),
         ("GET", "/nonsense", HTTPStatus.NOT_FOUND),
         ("GET", "/api/v1/files/%2e%2e%2fetc", HTTPStatus.NOT_FOUND),
+        ("GET", "/api/v1/files/", HTTPStatus.NOT_FOUND),
         ("PUT", "/api/v1/files", HTTPStatus.METHOD_NOT_ALLOWED),
     ],
 )
@@ -304,3 +305,21 @@ async def test_an_error_that_is_no_refusal_is_not_explained_away() -> None:
     for handler in (refused, misunderstood, unserved):
         with pytest.raises(ZeroDivisionError):
             await handler(request, ZeroDivisionError())
+
+
+async def test_a_failure_of_ours_is_a_problem_too_and_still_a_failure(
+    app: FastAPI, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(world.catalog, "search", fails)
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service.test") as client:
+        answer = await client.get("/api/v1/files")
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (500, "application/problem+json")
+    assert answer.json()["type"] == "about:blank"
+    async with client_of(app) as client:
+        with pytest.raises(ZeroDivisionError):
+            await client.get("/api/v1/files")

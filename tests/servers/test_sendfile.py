@@ -206,6 +206,24 @@ async def test_an_old_client_gets_the_file_too(fd: int) -> None:
         assert (await client.rest()).endswith(b"\r\n\r\n" + CONTENT)
 
 
+async def test_an_old_client_gets_what_has_no_length_without_chunks(fd: int) -> None:
+    """RFC 9112, section 6.1: whoever speaks HTTP/1.0 would take the sizes of chunks for bytes of the body."""
+
+    async def body(scope: Scope, send: Send) -> None:
+        await send({"type": "http.response.body", "body": b"before ", "more_body": True})
+        await send_file(scope, send, fd, at=0, count=1000, more_body=True)
+        await send({"type": "http.response.body", "body": b" behind"})
+
+    async with serving(sending(body)) as running:
+        client = await running.connect()
+        await client.send(b"GET / HTTP/1.0\r\n\r\n")
+        head = await client.reader.readuntil(b"\r\n\r\n")
+
+        assert b"transfer-encoding" not in head
+        assert b"connection: close" in head
+        assert await client.rest() == b"before " + CONTENT[:1000] + b" behind"
+
+
 # What does not fit
 
 

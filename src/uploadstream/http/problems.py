@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
-from starlette.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from uploadstream.core.errors import (
     RETRY_SECONDS,
@@ -96,3 +97,8 @@ def unnamed(status: int, detail: str) -> dict[str, object]:
 def unnamed_problem(status: int, detail: str, fields: Mapping[str, str]) -> JSONResponse:
     """A problem that has no type of its own."""
     return JSONResponse(unnamed(status, detail), status, fields, PROBLEM_JSON)
+
+
+async def failed(_: Request, __: Exception) -> Response:
+    """A failure of ours, which goes on to the log, as a problem."""
+    return unnamed_problem(HTTPStatus.INTERNAL_SERVER_ERROR, "The fault is ours, and the server's log has it", {})

@@ -42,6 +42,8 @@ class Answer:
         self._cycle = cycle
         self._line = cast("Line", cycle.transport)
         self._flow: FlowControl = cycle.flow
+        self._is_old = cycle.scope["http_version"] == "1.0"
+        self._ends_with_connection = False
 
     async def __call__(self, scope: Any, receive: Any, _send: Any) -> None:
         """Run the application; its messages come here first. A body that it leaves without an end is cut there."""
@@ -58,7 +60,18 @@ class Answer:
             return self._send_interim(message)
         if kind == zero_copy.EXTENSION:
             return self._send_file(message)
+        if self._is_old:
+            self._keep_from_chunks(message)
         return self._cycle.send(cast("Any", message))
+
+    def _keep_from_chunks(self, message: Message) -> None:
+        """A client of HTTP/1.0 knows none (RFC 9112, section 6.1): a body without a length ends with the connection."""
+        if message["type"] == "http.response.start":
+            self._ends_with_connection = all(name.lower() != b"content-length" for name, _ in message["headers"])
+            if self._ends_with_connection:
+                self._cycle.chunked_encoding = False
+        elif self._ends_with_connection:
+            self._cycle.expected_content_length = len(message.get("body", b""))
 
     async def _send_interim(self, message: Message) -> None:
         """Send it now, or not at all: it is no use later, and nothing may wait for a client that does not read it."""
@@ -91,6 +104,8 @@ class Answer:
         if cycle.chunked_encoding:
             if size:
                 self._line.write(b"%x\r\n" % size)
+            return
+        if self._ends_with_connection:
             return
         if size > cycle.expected_content_length:
             raise RuntimeError("Response content longer than Content-Length")

@@ -22,7 +22,7 @@ from uploadstream.engine.events import Events
 from uploadstream.engine.files import Files
 from uploadstream.engine.uploads import Uploads
 from uploadstream.http.callers import caller_of
-from uploadstream.http.problems import refusal, unnamed_problem
+from uploadstream.http.problems import failed, refusal, unnamed_problem
 from uploadstream.protocols.rest import documentation
 from uploadstream.protocols.rest.events import IDLE_SECONDS, EventStream, read_after, write_events
 from uploadstream.protocols.rest.queries import NOT_NEGATIVE, ROWS, FilesQuery
@@ -159,10 +159,11 @@ class Rest:
     def app(self, *, title: str, version: str, beside: Mapping[str, Any] | None = None) -> FastAPI:
         """The API, described at /openapi.json; `beside`: the paths that others serve."""
         about = {"title": title, "version": version, "openapi_tags": documentation.TAGS}
-        app = Documented(**about, docs_url=None, redoc_url=None, beside=beside or {})
+        app = Documented(**about, docs_url=None, redoc_url=None, redirect_slashes=False, beside=beside or {})
         app.add_exception_handler(Refusal, refused)
         app.add_exception_handler(RequestValidationError, misunderstood)
         app.add_exception_handler(HTTPException, unserved)
+        app.add_exception_handler(Exception, failed)
         app.include_router(self._router())
         return app
 
