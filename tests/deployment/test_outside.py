@@ -229,6 +229,15 @@ def test_the_command_goes_on_with_a_certificate_that_nobody_trusts_and_fails(
     assert findings["HTTP/2"]["level"] == "ok"
 
 
+def test_where_answers_take_long_more_time_is_allowed_for_everything() -> None:
+    there = Deployment(Endpoint.parse("http://127.0.0.1:1"), {})
+
+    there.allow_for(0.1)
+    assert there.prompt_seconds == 2
+    there.allow_for(1.5)
+    assert there.prompt_seconds == 8
+
+
 @pytest.mark.parametrize("url", ["grpc://127.0.0.1:1", "files.example.com"])
 def test_an_address_that_is_none_is_a_mistake_in_the_command(url: str, tmp_path: Path) -> None:
     assert CommandLine(tmp_path, "").run("doctor", "--url", url).returncode == 2

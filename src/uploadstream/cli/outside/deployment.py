@@ -14,6 +14,9 @@ from urllib.parse import urljoin, urlsplit
 from uploadstream.cli.outside.exchange import Answer, Broken, Exchange
 from uploadstream.client.endpoint import Endpoint
 
+PROMPT_SECONDS: Final = 2.0
+PROMPT_ANSWERS: Final = 5  # or as long as so many answers take, where they take long
+
 TUS: Final = {"Tus-Resumable": "1.0.0"}
 CHUNK: Final = {"Content-Type": "application/offset+octet-stream"}
 
@@ -35,12 +38,17 @@ class Deployment:
     who: Mapping[str, str]  # fields that name the user
     context: ssl.SSLContext | None = None
     server: str = ""  # what stands before it, as far as it says
+    prompt_seconds: float = PROMPT_SECONDS  # what takes longer is kept back
     _kept: Exchange | None = field(default=None, repr=False)
 
     @property
     def url(self) -> str:
         """The address as clients write it, without a slash at its end."""
         return f"{self.address.scheme}://{self.address.authority}{self.address.path}"
+
+    def allow_for(self, answer_seconds: float) -> None:
+        """Take the time of an answer for what the way and the machine need."""
+        self.prompt_seconds = max(PROMPT_SECONDS, round(PROMPT_ANSWERS * answer_seconds))
 
     def exchange(self) -> Exchange:
         """A connection of one's own."""

@@ -9,7 +9,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from uploadstream.cli.findings import Finding, Level
-from uploadstream.cli.outside.bodies import PROMPT_SECONDS
 from uploadstream.cli.outside.deployment import Deployment, Unexpected, Upload
 from uploadstream.cli.outside.directives import Trouble, what_to_set
 from uploadstream.cli.outside.exchange import Answer, Broken, Exchange
@@ -25,7 +24,7 @@ def check_interim(there: Deployment) -> Iterator[Finding]:
         there.begin(exchange, "POST", "/files", {**CREATION, "Content-Length": "1"})
         exchange.send(b"x")
         exchange.end()
-        interim, final = _answers(exchange)
+        interim, final = _answers(exchange, there.prompt_seconds)
     if final is None:
         _tidy(there, interim)
         found = "a request that asks for it gets 104 and then no answer at all" if interim else "no answer at all"
@@ -41,10 +40,10 @@ def check_interim(there: Deployment) -> Iterator[Finding]:
         yield Finding(INTERIM, Level.OK, f"come through: {interim.get('location')} was known before the answer")
 
 
-def _answers(exchange: Exchange) -> tuple[Answer | None, Answer | None]:
+def _answers(exchange: Exchange, seconds: float) -> tuple[Answer | None, Answer | None]:
     """The 104 and the final response, as far as they come."""
     interim = None
-    deadline = time.monotonic() + PROMPT_SECONDS
+    deadline = time.monotonic() + seconds
     try:
         while answer := exchange.head(deadline - time.monotonic()):
             if answer.status == RESUMPTION_SUPPORTED:

@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import Final
 
 from uploadstream.cli.findings import Finding, Level
-from uploadstream.cli.outside.bodies import PIECE, PROMPT_SECONDS
+from uploadstream.cli.outside.bodies import PIECE
 from uploadstream.cli.outside.deployment import Deployment, Unexpected, Upload
 from uploadstream.cli.outside.directives import Trouble, what_to_set
 from uploadstream.cli.outside.exchange import Exchange
@@ -28,12 +28,12 @@ def _judge_events(there: Deployment) -> Finding:
     with closing(there.exchange()) as exchange:
         there.begin(exchange, "GET", "/api/v1/events", {"Accept": "text/event-stream"})
         exchange.end()
-        if not _begins(exchange, "/api/v1/events"):
-            return Finding(EVENTS, Level.FAIL, f"the stream has not begun after {PROMPT_SECONDS:g} s", advice)
+        if not _begins(there, exchange, "/api/v1/events"):
+            return Finding(EVENTS, Level.FAIL, f"the stream has not begun after {there.prompt_seconds:g} s", advice)
         with there.upload(1) as upload:
-            milliseconds = _milliseconds_until(exchange, upload.id.encode())
+            milliseconds = _milliseconds_until(there, exchange, upload.id.encode())
         if milliseconds is None:
-            return Finding(EVENTS, Level.FAIL, f"none has come in {PROMPT_SECONDS:g} s", advice)
+            return Finding(EVENTS, Level.FAIL, f"none has come in {there.prompt_seconds:g} s", advice)
         return Finding(EVENTS, Level.OK, f"the first came after {milliseconds:.0f} ms")
 
 
@@ -43,34 +43,34 @@ def _judge_followed(there: Deployment) -> Finding:
         path = f"/api/v1/files/{upload.id}/content?follow=true"
         there.begin(exchange, "GET", path, {})
         exchange.end()
-        milliseconds = _milliseconds_until(exchange, b"followed") if _begins(exchange, path) else None
+        milliseconds = _milliseconds_until(there, exchange, b"followed") if _begins(there, exchange, path) else None
         if milliseconds is None:
-            found = f"bytes that were stored had not come after {PROMPT_SECONDS:g} s: responses are kept back"
+            found = f"bytes that were stored had not come after {there.prompt_seconds:g} s: responses are kept back"
             return Finding(FOLLOWED, Level.FAIL, found, what_to_set(Trouble.KEEPS_RESPONSES, there.server))
         return _judge_next(there, exchange, upload, len(b"followed"))
 
 
 def _judge_next(there: Deployment, exchange: Exchange, upload: Upload, at: int) -> Finding:
     upload.append(b"more", at=at)
-    milliseconds = _milliseconds_until(exchange, b"more")
+    milliseconds = _milliseconds_until(there, exchange, b"more")
     if milliseconds is None:
-        found = f"bytes that came later were not here after {PROMPT_SECONDS:g} s: responses are kept back"
+        found = f"bytes that came later were not here after {there.prompt_seconds:g} s: responses are kept back"
         return Finding(FOLLOWED, Level.FAIL, found, what_to_set(Trouble.KEEPS_RESPONSES, there.server))
     return Finding(FOLLOWED, Level.OK, f"bytes that were appended were here after {milliseconds:.0f} ms")
 
 
-def _begins(exchange: Exchange, path: str) -> bool:
-    answer = exchange.head(PROMPT_SECONDS)
+def _begins(there: Deployment, exchange: Exchange, path: str) -> bool:
+    answer = exchange.head(there.prompt_seconds)
     if answer is not None and not answer.is_success:
         raise Unexpected("GET", path, answer)
     return answer is not None
 
 
-def _milliseconds_until(exchange: Exchange, wanted: bytes) -> float | None:
+def _milliseconds_until(there: Deployment, exchange: Exchange, wanted: bytes) -> float | None:
     """How long it takes until the body has these bytes; None if it ends, or they do not come in time."""
     began, seen = time.monotonic(), b""
     while wanted not in seen:
-        piece = exchange.piece(PROMPT_SECONDS - (time.monotonic() - began))
+        piece = exchange.piece(there.prompt_seconds - (time.monotonic() - began))
         if not piece:
             return None
         seen += piece

@@ -74,7 +74,8 @@ def _identify(there: Deployment) -> Finding:
         answer = there.ask("GET", "/openapi.json")
     except (OSError, Broken) as error:
         return Finding(SERVER, Level.FAIL, f"{there.url}: {error}", "start it, or correct the address")
-    milliseconds = (time.monotonic() - began) * 1000
+    seconds = time.monotonic() - began
+    there.allow_for(seconds)
     there.server = answer.server
     if location := answer.get("location"):
         return Finding(SERVER, Level.FAIL, f"{there.url} redirects to {location}", "ask there")
@@ -84,7 +85,7 @@ def _identify(there: Deployment) -> Finding:
         found += f" from {answer.server}" if answer.server else ""
         return Finding(SERVER, Level.FAIL, found, "correct the address, or what it leads to")
     behind = f" behind {answer.server}" if answer.server else ""
-    return Finding(SERVER, Level.OK, f"{name}{behind} answers in {milliseconds:.0f} ms")
+    return Finding(SERVER, Level.OK, f"{name}{behind} answers in {seconds * 1000:.0f} ms")
 
 
 def _name_of(answer: Answer) -> str:
