@@ -18,7 +18,8 @@ from typing import Final
 import httpx
 
 from uploadstream.core.addresses import Address, is_among, is_public, is_web_port
-from uploadstream.core.errors import BadField, TooLarge, shortened
+from uploadstream.core.errors import BadField, TooLarge
+from uploadstream.core.wording import shortened
 from uploadstream.ports import Remote
 
 FIELD: Final = "fetch"

@@ -16,7 +16,8 @@ from typing import Final, Protocol
 
 from crc32c import crc32c as _crc32c
 
-from uploadstream.core.errors import BadField, ChecksumMismatch, shortened
+from uploadstream.core.errors import BadField, ChecksumMismatch
+from uploadstream.core.wording import shortened
 
 Bytes = bytes | bytearray | memoryview
 

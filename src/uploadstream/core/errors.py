@@ -41,9 +41,8 @@ from dataclasses import dataclass, fields
 from typing import ClassVar, Final
 
 from uploadstream.core.sizes import iec, iec_apart
+from uploadstream.core.wording import said
 
-# Of what a client said; a refusal of all its fields is to fit in the 8 KiB that gRPC's clients take of a call's end.
-SHOWN_MAX: Final = 64
 # When to come back, for whom a retry may help.
 RETRY_SECONDS: Final = 2
 
@@ -373,17 +372,6 @@ class Draining(Unavailable):
 
     def __str__(self) -> str:
         return "Server is about to stop; nothing was lost, retry"
-
-
-def said(text: str) -> str:
-    """A text for a message, which is not to have a hole where it is empty."""
-    return text or '""'
-
-
-def shortened(value: object) -> str:
-    """What a client said, short enough for a message."""
-    text = str(value)
-    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}…"
 
 
 def every_refusal() -> list[type[Refusal]]:

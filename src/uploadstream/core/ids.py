@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from uploadstream.core.errors import SHOWN_MAX, NotFound
+from uploadstream.core.errors import NotFound
+from uploadstream.core.wording import SHOWN_MAX
 
 PATTERN: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _CANONICAL: Final = re.compile(PATTERN, re.ASCII)

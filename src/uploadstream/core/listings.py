@@ -19,12 +19,13 @@ from typing import Final
 from uuid import UUID
 
 from uploadstream.core.checks import check_each
-from uploadstream.core.errors import BadField, shortened
+from uploadstream.core.errors import BadField
 from uploadstream.core.files import File
 from uploadstream.core.instants import instant_of, microseconds_of
 from uploadstream.core.media import FILENAME_BYTES_MAX
 from uploadstream.core.pages import Page
 from uploadstream.core.type_names import essence
+from uploadstream.core.wording import shortened
 
 TYPE_LENGTH_MAX: Final = 127
 # The casefolded form of a name may be longer than the name.

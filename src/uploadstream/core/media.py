@@ -10,9 +10,10 @@ import codecs
 import re
 from typing import Final
 
-from uploadstream.core.errors import BadField, TypeMismatch, TypeNotAllowed, shortened
+from uploadstream.core.errors import BadField, TypeMismatch, TypeNotAllowed
 from uploadstream.core.signatures import BINARY_BYTE, HTML, SCRIPT, SVG, TEXT, UNKNOWN, XML, signed
 from uploadstream.core.type_names import canonical, essence, known_by_name_alone, may_show, narrows
+from uploadstream.core.wording import shortened
 
 SNIFF_BYTES: Final = 512
 FILENAME_BYTES_MAX: Final = 255

@@ -23,10 +23,10 @@ from uploadstream.core.errors import (
     TooLarge,
     UploadClosed,
     UploadJoined,
-    shortened,
 )
 from uploadstream.core.media import check_content_type, check_filename
 from uploadstream.core.sizes import MIB
+from uploadstream.core.wording import shortened
 
 # Of an upload whose name is told later, or never.
 UNNAMED: Final = "unnamed"

@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 from uploadstream.core import type_names
 from uploadstream.core.checks import together
-from uploadstream.core.errors import BadField, shortened
+from uploadstream.core.errors import BadField
+from uploadstream.core.wording import shortened
 
 # Larger than any file, small enough for every database and language on the way.
 COUNT_MAX: Final = 2**63 - 1
