@@ -5,6 +5,7 @@ import resource
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.adapters.origin import HOST, Names, Origin, in_the_test, origin, redirects, says, sends
-from uploadstream.adapters.web import AT_ONCE_MAX, URL_LENGTH_MAX, HttpWeb, resolve
+from uploadstream.adapters.web import AT_ONCE_MAX, LOOK_UPS_MAX, URL_LENGTH_MAX, HttpWeb, Resolver
 from uploadstream.core.errors import BadField, TooLarge
 from uploadstream.core.sizes import MIB
 from uploadstream.ports import Remote, Web
@@ -129,9 +130,35 @@ async def test_f11_nor_by_another_spelling_of_it(host: str) -> None:
     await web.close()
 
 
-async def test_f11_this_machines_resolver_finds_addresses_once() -> None:
-    assert ip_address("127.0.0.1") in await resolve("localhost", 80)
-    assert await resolve("93.184.216.34", 80) == [ip_address("93.184.216.34")]
+async def test_f11_this_machines_resolver_finds_each_address_once() -> None:
+    resolver = Resolver()
+
+    assert ip_address("127.0.0.1") in await resolver("localhost", 80)
+    assert await resolver("93.184.216.34", 80) == [ip_address("93.184.216.34")]
+    resolver.close()
+
+
+async def test_f11_names_that_nobody_answers_for_keep_no_other_work_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F11. The threads in which disks are written are not theirs."""
+    answered = threading.Event()
+
+    def hanging(*_: object, **__: object) -> list[object]:
+        answered.wait(10)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    web = HttpWeb(["*"])
+    tasks = [asyncio.create_task(refused(web, f"http://{number}.test/")) for number in range(3 * LOOK_UPS_MAX)]
+    await asyncio.sleep(0.1)
+
+    began = time.monotonic()
+    await asyncio.to_thread(lambda: None)
+    took = time.monotonic() - began
+
+    answered.set()
+    assert all("is not at a public address" in words for words in await asyncio.gather(*tasks))
+    assert took < 5
+    await web.close()
 
 
 async def test_f11_only_hosts_that_are_named_are_asked() -> None:

@@ -11,7 +11,9 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from ipaddress import ip_address
 from typing import Final
 
@@ -32,16 +34,28 @@ CONNECT_SECONDS: Final = 10.0
 SILENCE_SECONDS: Final = 20.0
 SECONDS_MAX: Final = 600.0
 AT_ONCE_MAX: Final = 32
+LOOK_UPS_MAX: Final = 8
 # No encoding: a small body could become a large one. No name of ours: whoever asks need not learn which server this is.
 FIELDS: Final = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close", "User-Agent": "uploadstream"}
 
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 
 
-async def resolve(host: str, port: int) -> Sequence[Address]:
-    """The addresses of a name, or of an address in any of its spellings. OSError, UnicodeError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(ip_address(where[0]) for *_, where in found))
+class Resolver:
+    """Looks names up in threads of its own: one that hangs keeps nobody else's work from being done."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(LOOK_UPS_MAX, thread_name_prefix="resolver")
+
+    def close(self) -> None:
+        """Let go of the threads; what still hangs in one is not waited for here."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def __call__(self, host: str, port: int) -> Sequence[Address]:
+        """The addresses of a name, or of an address in any of its spellings. OSError, UnicodeError."""
+        look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+        return list(dict.fromkeys(ip_address(where[0]) for *_, where in found))
 
 
 class HttpWeb:
@@ -54,14 +68,15 @@ class HttpWeb:
         seconds_max: float = SECONDS_MAX,
         silence_seconds: float = SILENCE_SECONDS,
         may_ask: Callable[[Address], bool] = is_public,
-        resolve: Resolve = resolve,
+        resolve: Resolve | None = None,
         trusted: ssl.SSLContext | None = None,
     ) -> None:
         self._hosts = hosts
         self._seconds_max = seconds_max
         self._silence_seconds = silence_seconds
         self._may_ask = may_ask
-        self._resolve = resolve
+        self._resolver = Resolver()
+        self._resolve = resolve or self._resolver
         self._turns = asyncio.Semaphore(AT_ONCE_MAX)
         # No connection is used twice: it was made for one name, and another may have the same address.
         self._transport = httpx.AsyncHTTPTransport(
@@ -72,6 +87,7 @@ class HttpWeb:
 
     async def close(self) -> None:
         """Let go of what is open."""
+        self._resolver.close()
         await self._transport.aclose()
 
     @asynccontextmanager
