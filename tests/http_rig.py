@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -151,13 +151,16 @@ async def serving(
     limits: HttpLimits | None = None,
     drain_seconds: float = 1,
     certificate: Certificate | None = None,
+    refusal_fields: Mapping[str, str] | None = None,
     send_buffer_size: int | None = None,
 ) -> AsyncIterator[Serving]:
     """A server of `app` on a free port of 127.0.0.1. `send_buffer_size`: what the kernel keeps of a response."""
     sockets = listen("127.0.0.1", 0)
     if send_buffer_size is not None:
         sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_size)
-    server = HttpServer(app, drain_seconds=drain_seconds, limits=limits, certificate=certificate)
+    server = HttpServer(
+        app, drain_seconds=drain_seconds, limits=limits, certificate=certificate, refusal_fields=refusal_fields
+    )
     task = asyncio.create_task(server.serve(sockets))
     running = Serving(server, port_of(sockets[0]), task)
     await server.ready.wait()

@@ -39,7 +39,7 @@ from uploadstream.engine.uploads import Uploads
 from uploadstream.engine.verify import Verdict, verify
 from uploadstream.engine.watch import Watch
 from uploadstream.http.choice import Choice, only
-from uploadstream.http.cors import with_cors
+from uploadstream.http.cors import refusal_fields, with_cors
 from uploadstream.http.problems import failed
 from uploadstream.http.whole_server import WholeServer
 from uploadstream.observability.logs import configure
@@ -219,6 +219,7 @@ async def serve_here(
             drain_seconds=settings.drain_timeout.total_seconds(),
             limits=HttpLimits(body_seconds=settings.read_timeout.total_seconds()),
             certificate=certificate,
+            refusal_fields=refusal_fields(settings.cors_origins),
         )
         async with asyncio.TaskGroup() as tasks:
             sweeping = tasks.create_task(running.sweeper.run(every_seconds=SWEEP_SECONDS, swept=_log_sweep))

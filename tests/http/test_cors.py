@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from tests.http_rig import Answer, Receive, Scope, Send, Serving, serving
-from uploadstream.http.cors import EXPOSED, with_cors
+from uploadstream.http.cors import EXPOSED, refusal_fields, with_cors
 
 ORIGIN = "https://page.example"
 # What clients of each protocol read of an answer (tus and FilePond say so; F9).
@@ -137,3 +137,16 @@ async def test_an_application_of_any_kind_can_be_surrounded() -> None:
         answer = await ask(server, "GET", Origin=ORIGIN)
 
     assert answer.fields["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize(("origins", "allowed"), [(["*"], "*"), (["https://page.example"], None)])
+async def test_a_refusal_of_the_server_itself_can_be_read_where_all_may(
+    origins: list[str], allowed: str | None
+) -> None:
+    async with serving(app_for(origins), refusal_fields=refusal_fields(origins)) as server:
+        refused = await ask(server, "GET", "/" + "x" * 9000, Origin=ORIGIN)
+        answered = await ask(server, "GET", Origin=ORIGIN)
+
+    assert refused.status == 414
+    assert refused.fields.get("access-control-allow-origin") == allowed
+    assert answered.fields["access-control-allow-origin"] in {"*", ORIGIN}

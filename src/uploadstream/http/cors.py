@@ -38,3 +38,8 @@ def with_cors(app: ASGIApp, origins: Collection[str]) -> ASGIApp:
         expose_headers=EXPOSED,
         max_age=MAX_AGE_SECONDS,
     )
+
+
+def refusal_fields(origins: Collection[str]) -> dict[str, str]:
+    """What goes with a refusal that is written before it is known who asks: nothing, unless all may read it."""
+    return {"Access-Control-Allow-Origin": "*"} if "*" in origins else {}

@@ -11,6 +11,7 @@ whose input is not read to the end of the body is closed after the response, and
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -51,9 +52,10 @@ class HttpLimits:
 class Shared(ServerState):
     """What all connections of a server have in common."""
 
-    def __init__(self, limits: HttpLimits) -> None:
+    def __init__(self, limits: HttpLimits, refusal_fields: Mapping[str, str]) -> None:
         super().__init__()
         self.limits = limits
+        self.refusal_fields = [(name.lower().encode(), value.encode()) for name, value in refusal_fields.items()]
         self.scratch = memoryview(bytearray(CHUNKED_READ_SIZE))
         self.draining = False
 
@@ -246,6 +248,7 @@ class HttpProtocol(HttpToolsProtocol):
         text = f"{status.phrase}\n".encode()
         fields = [
             *self.server_state.default_headers,
+            *self._shared.refusal_fields,
             (b"content-type", b"text/plain; charset=utf-8"),
             (b"content-length", str(len(text)).encode()),
             (b"connection", b"close"),

@@ -6,7 +6,7 @@ import asyncio
 import math
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -36,7 +36,9 @@ class HttpServer(uvicorn.Server):
         drain_seconds: float = 25,
         limits: HttpLimits | None = None,
         certificate: Certificate | None = None,
+        refusal_fields: Mapping[str, str] | None = None,
     ) -> None:
+        """`refusal_fields`: what is said with refusals that do not reach the application."""
         self.limits = limits or HttpLimits()
         self._certificate = certificate
         config = uvicorn.Config(
@@ -53,7 +55,7 @@ class HttpServer(uvicorn.Server):
             ssl_context_factory=self._front if certificate else None,
         )
         super().__init__(config)
-        self._shared = Shared(self.limits)
+        self._shared = Shared(self.limits, refusal_fields or {})
         self.server_state = self._shared
         self.ready = asyncio.Event()
         self.servers = []
