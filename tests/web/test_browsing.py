@@ -212,8 +212,22 @@ def test_the_page_fits_every_width(browser: Browser, filled: Window, server: Run
     context = browser.new_context(viewport={"width": width, "height": 700}, color_scheme="dark")
     page = Window(context, server.http_url, filled.user).page
 
+    page.locator("#rows time").first.wait_for()
+
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    times = "[...document.querySelectorAll('#rows time')]"
+    assert page.evaluate(f"{times}.every((one) => one.scrollWidth <= one.clientWidth)"), "no time is cut off"
     context.close()
+
+
+def test_the_command_breaks_no_option_at_the_end_of_a_line(filled: Window, server: RunningServer) -> None:
+    page = filled.context.new_page()
+    page.goto(server.http_url)
+    option = page.locator("#command span", has_text="--server")
+
+    assert option.evaluate("(one) => one.getClientRects().length") == 1
+    assert page.locator("#command").text_content() == f"uploadstream put film.mp4 --server {server.http_url}"
+    page.close()
 
 
 def test_a_finished_load_weighs_less_than_150_kilobytes_and_moves_nothing(filled: Window) -> None:

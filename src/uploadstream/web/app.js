@@ -54,5 +54,13 @@ if (missing.length) {
   });
 }
 
-command.textContent = `uploadstream put film.mp4${user ? ` --user ${user}` : ""} --server ${base.href.replace(/\/$/, "")}`;
+const words = ["uploadstream", "put", "film.mp4", ...(user ? ["--user", user] : []), "--server", base.href.replace(/\/$/, "")];
+command.replaceChildren();
+for (const word of words) {
+  // A line does not end behind the hyphens of an option.
+  const shown = document.createElement("span");
+  shown.textContent = word;
+  shown.classList.toggle("option", word.startsWith("--"));
+  command.append(command.firstChild ? " " : "", shown);
+}
 document.getElementById("copy-command").onclick = () => copy(command.textContent, "Command copied");
