@@ -7,4 +7,8 @@ from uploadstream.client.values import FileInfo as FileInfo
 from uploadstream.client.values import Progress as Progress
 from uploadstream.client.values import Step as Step
 from uploadstream.client.values import UploadInfo as UploadInfo
+from uploadstream.core.access import Forbidden as Forbidden
+from uploadstream.core.access import Unauthenticated as Unauthenticated
 from uploadstream.embedding.application import UploadStream as UploadStream
+from uploadstream.embedding.hooks import NewUpload as NewUpload
+from uploadstream.embedding.hooks import StoredFile as StoredFile

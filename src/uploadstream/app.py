@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import ASGIApp
 
 from uploadstream.adapters.blobs_disk import DiskBlobs
@@ -31,6 +31,7 @@ from uploadstream.engine.chunks import Chunks
 from uploadstream.engine.downloads import Downloads
 from uploadstream.engine.events import Events
 from uploadstream.engine.files import Files
+from uploadstream.engine.hooks import Hooks, NoHooks
 from uploadstream.engine.pairing import WrongStore, check_pair, pair
 from uploadstream.engine.readiness import SharedCheck
 from uploadstream.engine.receiving import Receiver
@@ -38,6 +39,7 @@ from uploadstream.engine.sweeper import Sweep, Sweeper
 from uploadstream.engine.uploads import Uploads
 from uploadstream.engine.verify import Verdict, verify
 from uploadstream.engine.watch import Watch
+from uploadstream.http.callers import Asked, Authenticate
 from uploadstream.http.choice import Choice, only
 from uploadstream.http.cors import refusal_fields, with_cors
 from uploadstream.http.problems import failed
@@ -103,7 +105,9 @@ class Service:
 
 
 @asynccontextmanager
-async def service(settings: Settings) -> AsyncIterator[Service]:
+async def service(
+    settings: Settings, *, hooks_on: Callable[[Ports], Hooks] = lambda _: NoHooks()
+) -> AsyncIterator[Service]:
     """The engine on embedded parts: SQLite and the local disk. WrongStore, SchemaTooNew, Unavailable."""
     clock = SystemClock()
     durable = settings.fsync is not Fsync.NEVER
@@ -118,8 +122,11 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         opened.callback(leases.close)
         ports = Ports(catalog, blobs, leases.listen(), clock)
         watch = Watch(read_timeout_seconds=settings.read_timeout.total_seconds())
-        files = Files(ports)
-        uploads = Uploads(ports, files, Receiver(ports, watch, Buffers(), settings.limits), settings.limits)
+        hooks = hooks_on(ports)
+        opened.push_async_callback(hooks.close)
+        files = Files(ports, hooks)
+        receiver = Receiver(ports, watch, Buffers(), settings.limits, hooks)
+        uploads = Uploads(ports, files, receiver, settings.limits, hooks)
         sweeper = Sweeper(ports, uploads, tombstone_ttl=settings.trash_ttl)
         events = Events(ports, uploads)
         opened.callback(events.stop)
@@ -135,22 +142,26 @@ def http_app(
     is_draining: Callable[[], bool],
     cors_origins: Collection[str] = ("*",),
     grpc_port: int | None = None,
+    authenticate: Authenticate | None = None,
 ) -> ASGIApp:
-    """Every HTTP protocol in one ASGI application, for pages of `cors_origins` too. `grpc_port`: that of gRPC."""
+    """Every HTTP protocol in one ASGI application, for pages of `cors_origins` too.
+
+    `grpc_port`: that of gRPC. `authenticate`: finds out who asks for anything but the page and the health checks.
+    """
     parts = {"catalog": running.ports.catalog.check, "storage": running.ports.blobs.check}
     checks = {name: SharedCheck(check) for name, check in parts.items()}
     rest = Rest(running.files, running.uploads, running.events, grpc_port=grpc_port)
     ietf = Ietf(running.uploads, running.downloads)
-    routes = [
-        WholeServer(ietf.discovery()),
-        *Health(checks, is_draining).routes(),
+    spoken: list[BaseRoute] = [
         *only(Choice.TUS, Tus(running.uploads, beside=ietf.discovery()).routes()),
         *only(Choice.IETF, ietf.routes()),
         *FilePond(running.uploads, Chunks(running.uploads), running.downloads, running.web).routes(),
         *Content(running.downloads).routes(),
-        *pages(),
         Mount("/", rest.app(title="UploadStream", version=version("uploadstream"), beside=OPENAPI)),
     ]
+    if authenticate is not None:
+        spoken = [Mount("/", Asked(Router(spoken), authenticate))]
+    routes = [WholeServer(ietf.discovery()), *Health(checks, is_draining).routes(), *pages(), *spoken]
     return with_cors(Starlette(routes=routes, exception_handlers={Exception: failed}), cors_origins)
 
 

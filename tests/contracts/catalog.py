@@ -103,7 +103,8 @@ class CatalogContract:
 
     async def test_an_upload_comes_back_as_it_was_written(self, catalog: Catalog) -> None:
         declared = Declared("ada", "film.mp4", "video/mp4; codecs=avc1", 2**53, "filename ZmlsbQ==,key", is_told=True)
-        session = Session(an_id(), declared, 2**54, "grpc", NOON, NOON + SECOND)
+        types = ("image/*", "video/mp4")
+        session = Session(an_id(), declared, 2**54, "grpc", NOON, NOON + SECOND, allowed_types=types)
 
         await created(catalog, session)
 

@@ -62,3 +62,9 @@ def test_any_text_is_a_user_or_a_bad_field(user_id: str) -> None:
     error = refusal_of(check_user, user_id)
 
     assert error is None or (isinstance(error, BadField) and error.field == "user_id")
+
+
+def test_what_a_known_caller_makes_is_its_own_whomever_it_names() -> None:
+    assert Caller("ann", is_known=True).owner_of("bob") == "ann"
+    assert Caller("ann").owner_of("bob") == "bob"
+    assert (Caller("ann").owner_of(""), Caller().owner_of("")) == ("ann", "anonymous")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uploadstream.core.access import Forbidden, Unauthenticated
 from uploadstream.core.errors import (
     BadBodyType,
     BadField,
@@ -21,6 +22,7 @@ from uploadstream.core.errors import (
     ContentRefused,
     Draining,
     Gone,
+    HookFailed,
     LengthMismatch,
     MissingMetadata,
     NotFound,
@@ -87,6 +89,9 @@ SAID: list[tuple[Refusal, str]] = [
         TooManyListeners(limit=256),
         "256 clients listen to events already; retry later, or ask for what has changed",
     ),
+    (HookFailed(hook="before_create"), "The application's before_create failed; nothing was begun, retry"),
+    (Forbidden(why="Members only"), "Members only"),
+    (Unauthenticated(why="Log in first"), "Log in first"),
     (Draining(), "Server is about to stop; nothing was lost, retry"),
 ]
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,17 +37,15 @@ class Served:
 
 
 @contextmanager
-def served(
-    command: Sequence[str], folder: Path, *, ready: str, environment: Mapping[str, str] | None = None
-) -> Iterator[Served]:
+def served(command: Sequence[str], folder: Path, *, ready: str, cwd: Path = ROOT) -> Iterator[Served]:
     """Run `python -m COMMAND` with `{host}` and `{port}` filled in; it is ready when it has the path `ready`."""
     [port] = free_ports(1)
     log = folder / "output.txt"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *(word.format(host=HOST, port=port) for word in command)],
-            cwd=ROOT,
-            env=server_environment({"DATA_DIR": str(folder / "data"), **(environment or {})}),
+            cwd=cwd,
+            env=server_environment({"DATA_DIR": str(folder / "data")}),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

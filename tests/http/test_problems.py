@@ -6,6 +6,7 @@ from http import HTTPStatus
 import pytest
 
 from tests.core.test_errors import SAID
+from uploadstream.core.access import Forbidden, Unauthenticated
 from uploadstream.core.checks import together
 from uploadstream.core.errors import (
     BadBodyType,
@@ -20,6 +21,7 @@ from uploadstream.core.errors import (
     ContentRefused,
     Draining,
     Gone,
+    HookFailed,
     LengthMismatch,
     MissingMetadata,
     NotFound,
@@ -58,6 +60,8 @@ EXPECTED: dict[type[Refusal], int] = {
     UploadJoined: 409,
     ChecksumMismatch: 400,
     RangeNotSatisfiable: 416,
+    Forbidden: 403,
+    Unauthenticated: 401,
     NotFound: 404,
     NoThumbnail: 404,
     Gone: 410,
@@ -69,6 +73,7 @@ EXPECTED: dict[type[Refusal], int] = {
     StorageFull: 507,
     BytesLost: 503,
     CatalogUnavailable: 503,
+    HookFailed: 503,
     TooManyListeners: 503,
     Draining: 503,
 }
@@ -125,3 +130,8 @@ def test_what_may_succeed_later_says_when_to_try_again(error: Refusal) -> None:
 
 def test_a_range_that_is_not_there_says_how_long_the_file_is() -> None:
     assert fields_of(RangeNotSatisfiable(start=9, size=8)) == {"Content-Range": "bytes */8"}
+
+
+def test_who_is_not_known_is_told_how_to_say_who_it_is() -> None:
+    assert fields_of(Unauthenticated("Log in first")) == {"WWW-Authenticate": "Bearer"}
+    assert fields_of(Forbidden("Members only")) == {}

@@ -42,7 +42,6 @@ from uploadstream.protocols.tus import (
     read_metadata,
     read_method,
     read_patch,
-    read_user,
     write_offset,
     write_refusal,
     write_status,
@@ -990,7 +989,7 @@ field_values = (
 @given(st.dictionaries(field_names, field_values))
 def test_any_fields_are_read_or_refused(fields: dict[str, str]) -> None:
     refusals: list[Refusal] = []
-    for read in (read_creation, read_patch, read_user, read_checksum):
+    for read in (read_creation, read_patch, read_checksum):
         try:
             read(fields)
         except BadField as error:

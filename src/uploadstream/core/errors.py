@@ -16,6 +16,8 @@
     │   └── UploadJoined         it never took any: it was made of others
     ├── ChecksumMismatch         bytes changed on their way
     ├── RangeNotSatisfiable      bytes asked for that the file does not have
+    ├── Forbidden                who decides about that does not let it happen (access.py)
+    │   └── Unauthenticated      it is not known who asks
     ├── NotFound                 there is no such upload or file, for this caller
     │   ├── Gone                 there was one; it has expired or was deleted
     │   └── NoThumbnail          there is the file, but not this picture of it yet
@@ -27,6 +29,7 @@
         │   ├── StorageFull
         │   └── BytesLost        bytes that were taken cannot be kept
         ├── CatalogUnavailable
+        ├── HookFailed           the application around us did not say what it thinks of it
         ├── TooManyListeners     as many hear of events as can be told
         └── Draining             the server is about to stop
 
@@ -351,6 +354,17 @@ class CatalogUnavailable(Unavailable):
 
     def __str__(self) -> str:
         return "Catalog is not reachable; nothing was lost, retry"
+
+
+@dataclass(eq=False)
+class HookFailed(Unavailable):
+    """The application's `hook` was asked, and failed or took too long."""
+
+    hook: str
+    reason: ClassVar[str] = "HOOK_FAILED"
+
+    def __str__(self) -> str:
+        return f"The application's {said(self.hook)} failed; nothing was begun, retry"
 
 
 @dataclass(eq=False)

@@ -36,6 +36,7 @@ class Action(enum.StrEnum):
     DELETE = "delete"
     RESTORE = "restore"
     LOSE = "lose"  # the bytes are not in the store any more
+    HOOK_FAIL = "hook_fail"  # the application around us was told of it, and failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,7 @@ class Session:
     offset: int = 0
     state: State = State.OPEN
     end: End | None = None
+    allowed_types: tuple[str, ...] = ()  # of this upload alone, beside those of the service; none: all
 
     @property
     def length(self) -> int | None:

@@ -17,8 +17,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from uploadstream.app import SWEEP_SECONDS, Service, http_app, service
 from uploadstream.core.errors import Draining
+from uploadstream.embedding.calls import Application
+from uploadstream.embedding.hooks import Authenticate, BeforeCreate, Functions, Told
 from uploadstream.embedding.options import Options, settings_of
 from uploadstream.engine.sweeper import Sweep
+from uploadstream.ports import Ports
 from uploadstream.settings import Settings
 
 # After the grace time: what was cut has so long to put away what it brought.
@@ -31,10 +34,25 @@ class UploadStream:
     """Uploads and downloads over every HTTP protocol, to be mounted under any path of an ASGI application.
 
     It starts by its lifespan, by `async with`, or with the first request; and stops with its lifespan, by `async with`
-    or `aclose()`, or with its event loop. Settings are given by their names; the environment is not read.
+    or `aclose()`, or with its event loop.
     """
 
-    def __init__(self, **options: Unpack[Options]) -> None:
+    def __init__(
+        self,
+        *,
+        authenticate: Authenticate | None = None,
+        before_create: BeforeCreate | None = None,
+        completed: Told | None = None,
+        deleted: Told | None = None,
+        hook_timeout: float = 10.0,
+        **options: Unpack[Options],
+    ) -> None:
+        """Settings are given by their names, and not read from the environment. BadSettings.
+
+        `authenticate` says which user sends a request, `before_create` whether and how an upload begins; `completed`
+        and `deleted` are told of files. None of them may take longer than `hook_timeout` seconds.
+        """
+        self._functions: Final = Functions(authenticate, before_create, completed, deleted, hook_timeout)
         self._settings: Final = settings_of(**options)
         self._life: _Life | None = None
 
@@ -74,7 +92,7 @@ class UploadStream:
             message = "UploadStream runs in another event loop; give each its own"
             raise RuntimeError(message)
         if life is None or life.loop is not loop or life.is_over:
-            life = self._life = _Life(self._settings)
+            life = self._life = _Life(self._settings, self._functions)
         return life
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -94,12 +112,14 @@ class UploadStream:
 class _Life:
     """One service from its start to its end, in a task of its own."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, functions: Functions) -> None:
         self.loop: Final = asyncio.get_running_loop()
+        self._application: Application
         self._requests = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._settings = settings
+        self._functions = functions
         self._app: asyncio.Future[ASGIApp] = self.loop.create_future()
         self._stop = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name="uploadstream")
@@ -132,9 +152,8 @@ class _Life:
 
     async def _run(self) -> None:
         try:
-            async with service(self._settings) as running:
-                origins = self._settings.cors_origins
-                self._app.set_result(http_app(running, is_draining=self._stop.is_set, cors_origins=origins))
+            async with service(self._settings, hooks_on=self._hooks_on) as running:
+                self._app.set_result(self._app_of(running))
                 sweeping = asyncio.create_task(running.sweeper.run(every_seconds=SWEEP_SECONDS, swept=_log_sweep))
                 try:
                     await self._stop.wait()
@@ -147,6 +166,18 @@ class _Life:
                 raise
             self._app.set_exception(error if isinstance(error, Exception) else Draining())
             self._app.exception()  # whoever asked is told; if nobody is left to ask, that is no fault
+
+    def _hooks_on(self, ports: Ports) -> Application:
+        self._application = Application(self._functions, ports)
+        return self._application
+
+    def _app_of(self, running: Service) -> ASGIApp:
+        return http_app(
+            running,
+            is_draining=self._stop.is_set,
+            cors_origins=self._settings.cors_origins,
+            authenticate=self._application.authenticate(),
+        )
 
     async def _drain(self, running: Service) -> None:
         """Let requests end by themselves for the grace time; then end their bodies, which keeps what they brought."""

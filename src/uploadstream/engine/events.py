@@ -46,6 +46,7 @@ class Kind(enum.StrEnum):
     DELETED = "deleted"
     RESTORED = "restored"
     LOST = "lost"
+    HOOK_FAILED = "hook_failed"
 
 
 KINDS: Final[Mapping[Action, Kind]] = {
@@ -57,6 +58,7 @@ KINDS: Final[Mapping[Action, Kind]] = {
     Action.DELETE: Kind.DELETED,
     Action.RESTORE: Kind.RESTORED,
     Action.LOSE: Kind.LOST,
+    Action.HOOK_FAIL: Kind.HOOK_FAILED,
 }
 
 

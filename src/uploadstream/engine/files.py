@@ -9,17 +9,20 @@ from uploadstream.core.ids import check_id
 from uploadstream.core.listings import Wanted, check_wanted, found_page, read_place
 from uploadstream.core.pages import Page, check_page_size, page_of, read_token
 from uploadstream.core.stats import DeletionStats
+from uploadstream.engine.cancels import uncancelled
 from uploadstream.engine.contents import Contents
+from uploadstream.engine.hooks import Hooks, NoHooks
 from uploadstream.ports import Catalog, Clock, Ports
 
 
 class Files:
     """Every protocol's way to what is stored, but for its bytes."""
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: Ports, hooks: Hooks | None = None) -> None:
         self._catalog: Catalog = ports.catalog
         self._contents = Contents(ports)
         self._clock: Clock = ports.clock
+        self._hooks = hooks or NoHooks()
 
     async def list(
         self, caller: Caller, wanted: Wanted | None = None, *, page_size: int = 0, page_token: str = ""
@@ -42,9 +45,13 @@ class Files:
         now = self._clock.now()
         file = (await self._any(file_id, caller)).deleted(now)
         audit = audit_of(file.id, Action.DELETE, caller, at=now)
-        if not await self._catalog.set_deleted(file, audit):
-            raise Gone(kind="file", id=file_id, how="deleted")
+        await uncancelled(self._delete(file, audit))
         return file
+
+    async def _delete(self, file: File, audit: Audit) -> None:
+        if not await self._catalog.set_deleted(file, audit):
+            raise Gone(kind="file", id=file.id, how="deleted")
+        await self._hooks.deleted(file)
 
     async def restore(self, file_id: str, caller: Caller) -> File:
         """Take a file out of the trash; one that is in use stays so. NotFound; Gone if its bytes are."""

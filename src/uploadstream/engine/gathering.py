@@ -22,8 +22,8 @@ from uploadstream.core.errors import Busy, ChecksumMismatch, StorageFull, Storag
 from uploadstream.core.files import File
 from uploadstream.core.parts import may_be_copied, pieces
 from uploadstream.core.sizes import MIB
+from uploadstream.engine.cancels import uncancelled
 from uploadstream.engine.pairing import is_pair
-from uploadstream.engine.receiving import uncancelled
 from uploadstream.ports import Ports
 
 # One process at a time: a lease on a key that no upload can have.

@@ -5,26 +5,26 @@ Everything here is called by the holder of the upload's lease.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from uploadstream.core.access import Caller
 from uploadstream.core.errors import StorageUnavailable, Unavailable, UploadClosed
 from uploadstream.core.files import Action, Audit, File, audit_of, file_of
 from uploadstream.core.media import SNIFF_BYTES, check_allowed, check_declared
 from uploadstream.core.parts import Part
-from uploadstream.core.session import Aborted, Declared, End, Limits, Published, Sealed, Session
+from uploadstream.core.session import Aborted, End, Limits, Published, Sealed, Session
 from uploadstream.engine.buffers import Buffers
+from uploadstream.engine.cancels import uncancelled
 from uploadstream.engine.checking import CheckedSink
+from uploadstream.engine.hooks import Hooks, NoHooks
 from uploadstream.engine.intake import Intake, Received, Terms
 from uploadstream.engine.sums import NoteKeeper, crc_so_far
 from uploadstream.engine.watch import Incoming, Pour, Pouring, Watch
 from uploadstream.ports import Bytes, Ports, Sink
 
-Result = TypeVar("Result")
 EVERYTHING: Final = ("*/*",)
 _ENDS = {End.ABORTED: Action.ABORT, End.EXPIRED: Action.EXPIRE, End.REFUSED: Action.REFUSE}
 
@@ -32,13 +32,16 @@ _ENDS = {End.ABORTED: Action.ABORT, End.EXPIRED: Action.EXPIRE, End.REFUSED: Act
 class Receiver:
     """Moves bodies into the store and finished uploads into the catalog."""
 
-    def __init__(self, ports: Ports, watch: Watch, buffers: Buffers, limits: Limits) -> None:
+    def __init__(
+        self, ports: Ports, watch: Watch, buffers: Buffers, limits: Limits, hooks: Hooks | None = None
+    ) -> None:
         self._catalog = ports.catalog
         self._blobs = ports.blobs
         self._clock = ports.clock
         self._watch = watch
         self._buffers = buffers
         self._limits = limits
+        self._hooks = hooks or NoHooks()
 
     async def sums(self, session: Session) -> Received:
         """What is known of the bytes that are in the store already."""
@@ -85,11 +88,11 @@ class Receiver:
     def _check_of_head(self, session: Session, *, staged: bool) -> Callable[[bytes], object]:
         """What looks at an upload's first bytes as they come: later at those that may be wrong, or are no file's."""
         waits = staged or session.declared.is_partial
-        return (lambda _: None) if waits else lambda head: self._check_type(session.declared, head)
+        return (lambda _: None) if waits else lambda head: self._check_type(session, head)
 
     def _check_late(self, session: Session, head: bytes) -> None:
         if len(head) == SNIFF_BYTES and not session.declared.is_partial:
-            self._check_type(session.declared, head)
+            self._check_type(session, head)
 
     async def receive_nothing(self, closed: Session, pouring: Pouring, pour: Pour) -> None:
         """Take a body for an upload that takes no more bytes, if it has none. UploadClosed at its first byte."""
@@ -111,15 +114,20 @@ class Receiver:
     async def publish(self, session: Session, caller: Caller, received: Received, parts: tuple[Part, ...] = ()) -> File:
         """Make the file of an upload whose bytes are all there and durable, in these parts if any. ContentRefused."""
         sealed = session.after(Sealed())
-        detected = self._check_type(session.declared, received.head)
+        detected = self._check_type(session, received.head)
         now = self._clock.now()
         file = file_of(sealed, detected_type=detected, crc32c=received.crc, at=now, parts=parts)
         audit = audit_of(file.id, Action.COMPLETE, caller, at=now, size=str(file.size), content_type=file.content_type)
         # a cancel comes too late for what is being committed: whoever cleans up must know how that ended
-        published = await uncancelled(self._catalog.publish(file, audit))
+        published = await uncancelled(self._publish(file, audit))
         sealed.after(Published())
         with suppress(StorageUnavailable):  # a note is read for an open upload only
             await self._blobs.drop_note(session.id)
+        return published
+
+    async def _publish(self, file: File, audit: Audit) -> File:
+        published = await self._catalog.publish(file, audit)
+        await self._hooks.completed(published)
         return published
 
     async def end(self, session: Session, caller: Caller, how: End, *, why: str = "") -> None:
@@ -148,11 +156,14 @@ class Receiver:
         if not await self._catalog.known([key]):
             await self._blobs.remove(key)
 
-    def _check_type(self, declared: Declared, head: bytes) -> str:
+    def _check_type(self, session: Session, head: bytes) -> str:
         """The type that the first bytes show, if it may be and is what was declared."""
+        declared = session.declared
         detected = check_declared(declared.content_type, head)
         if self._limits.allowed_types != EVERYTHING:
             check_allowed(detected, self._limits.allowed_types, declared=declared.content_type)
+        if session.allowed_types:
+            check_allowed(detected, session.allowed_types, declared=declared.content_type)
         return detected
 
 
@@ -172,18 +183,3 @@ class _NoSink:
 
     async def close(self, *, complete: bool, keep: bool = True) -> bool:  # noqa: ARG002 - as above
         return False
-
-
-async def uncancelled(work: Coroutine[Any, Any, Result]) -> Result:
-    """Await `work` to its end even if the waiting task is cancelled; the cancel is raised afterwards."""
-    task = asyncio.ensure_future(work)
-    cancel: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancel = error
-    if cancel is not None:
-        task.exception()
-        raise cancel
-    return task.result()

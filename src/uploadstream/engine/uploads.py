@@ -36,10 +36,12 @@ from uploadstream.core.session import (
     Session,
     State,
     check_declaration,
+    check_length,
 )
 from uploadstream.core.sizes import MIB
 from uploadstream.engine.checking import Given
 from uploadstream.engine.files import Files
+from uploadstream.engine.hooks import Hooks, NoHooks, Terms
 from uploadstream.engine.intake import Received
 from uploadstream.engine.joining import joined
 from uploadstream.engine.receiving import Receiver
@@ -63,8 +65,11 @@ class Uploaded:
 class Uploads:
     """Every protocol's way to write."""
 
-    def __init__(self, ports: Ports, files: Files, receiver: Receiver, limits: Limits) -> None:
+    def __init__(
+        self, ports: Ports, files: Files, receiver: Receiver, limits: Limits, hooks: Hooks | None = None
+    ) -> None:
         self.limits: Final = limits
+        self._hooks = hooks or NoHooks()
         self._catalog = ports.catalog
         self._blobs = ports.blobs
         self._leases = ports.leases
@@ -292,20 +297,24 @@ class Uploads:
         return (self.expires_at(session) - self._clock.now()).total_seconds()
 
     async def _begin(self, declared: Declared, caller: Caller) -> Session:
-        """A session for what is declared, if it may begin."""
+        """A session for what is declared, if it may begin; on what terms, the application around us may say."""
         check_declaration(declared, size_max=self.limits.file_size_max)
         free = await self._blobs.free()
         if free is not None and (declared.length or 0) > free:
             raise StorageFull(free=free)
         content_type = check_content_type(declared.content_type)
+        declared = replace(declared, user_id=caller.owner_of(declared.user_id), content_type=content_type)
+        terms = await self._hooks.before_create(Terms(declared, self.limits.file_size_max), caller)
+        check_length(declared.length, size_max=terms.size_max)
         now = self._clock.now()
         return Session(
             id=self._clock.new_id(),
-            declared=replace(declared, user_id=declared.user_id or caller.name, content_type=content_type),
-            size_max=self.limits.file_size_max,
+            declared=terms.declared,
+            size_max=terms.size_max,
             protocol=caller.protocol,
             created_at=now,
             touched_at=now,
+            allowed_types=terms.allowed_types,
         )
 
     async def _declare(self, session: Session, length: int | None, *, count: int) -> Session:

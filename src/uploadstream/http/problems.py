@@ -9,6 +9,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from uploadstream.core.access import Forbidden, Unauthenticated
 from uploadstream.core.errors import (
     RETRY_SECONDS,
     BadBodyType,
@@ -46,6 +47,8 @@ STATUS: Final[Mapping[type[Refusal], int]] = {
     UploadClosed: HTTPStatus.CONFLICT,
     ChecksumMismatch: HTTPStatus.BAD_REQUEST,
     RangeNotSatisfiable: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    Forbidden: HTTPStatus.FORBIDDEN,
+    Unauthenticated: HTTPStatus.UNAUTHORIZED,
     NotFound: HTTPStatus.NOT_FOUND,
     Gone: HTTPStatus.GONE,
     Busy: HTTPStatus.LOCKED,
@@ -65,6 +68,8 @@ def fields_of(error: Refusal) -> dict[str, str]:
     """The response fields that an error brings along."""
     if isinstance(error, Unavailable | Busy):
         return {"Retry-After": str(RETRY_SECONDS)}
+    if isinstance(error, Unauthenticated):
+        return {"WWW-Authenticate": "Bearer"}  # a 401 has to name one (RFC 9110, section 11.6.1); browsers ask nobody
     if isinstance(error, RangeNotSatisfiable):
         return {"Content-Range": write_unsatisfied(error.size)}
     return {}

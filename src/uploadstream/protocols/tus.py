@@ -19,7 +19,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from uploadstream.core.access import Caller, check_user
 from uploadstream.core.digests import ALGORITHMS, Digest, check_digest
 from uploadstream.core.errors import (
     BadBodyType,
@@ -37,11 +36,13 @@ from uploadstream.engine.checking import Given
 from uploadstream.engine.uploads import Uploaded, Uploads
 from uploadstream.engine.watch import Incoming
 from uploadstream.http.addresses import address
+from uploadstream.http.callers import caller_of
 from uploadstream.http.fields import check_single, essence, http_date, read_count, read_text, shown
 from uploadstream.http.pour import ClientGone, body_of
 from uploadstream.http.problems import STATUS, fields_of, status_of
 from uploadstream.http.trailers import announced, are_given
 
+PROTOCOL: Final = "tus"
 VERSION: Final = "1.0.0"
 EXTENSIONS: Final = "creation,creation-with-upload,creation-defer-length,termination,expiration,checksum,concatenation"
 CHECKSUM: Final = "Upload-Checksum"
@@ -95,11 +96,6 @@ def read_metadata(value: str | None) -> dict[str, str]:
         except (binascii.Error, ValueError):
             raise BadField("Upload-Metadata", f"value of {shown(key)} is not base64") from None
     return pairs
-
-
-def read_user(fields: Fields) -> str:
-    """Who asks, by name; empty if nobody is named."""
-    return check_user(read_text(fields.get("x-user-id", "")))
 
 
 def read_creation(fields: Fields) -> Creation:
@@ -278,7 +274,7 @@ class Tus:
     async def post(self, request: Request) -> Response:
         """Create an upload (T12 to T15), with its first bytes if there are any (T18), or join others (T27)."""
         creation, digest = read_creation(request.headers), digest_of(request)
-        caller = caller_of(request, creation.declared.user_id)
+        caller = caller_of(request, PROTOCOL, named=creation.declared.user_id)
         if creation.parts:
             uploaded = await self._uploads.join(creation.declared, caller, creation.parts)
         else:
@@ -297,7 +293,7 @@ class Tus:
 
     async def head(self, request: Request) -> Response:
         """Where the upload stands (T8)."""
-        found = await self._uploads.status(request.path_params["id"], caller_of(request))
+        found = await self._uploads.status(request.path_params["id"], caller_of(request, PROTOCOL))
         fields = write_status(found.session, self._uploads.expires_at(found.session))
         return Response(status_code=HTTPStatus.OK, headers=fields)
 
@@ -305,12 +301,12 @@ class Tus:
         """Append bytes (T9, T10); with a checksum, all of the body or nothing (T22, T23)."""
         patch, digest = read_patch(request.headers), digest_of(request)
         incoming = Incoming(body_of(request), patch.offset, patch.length, patch.count, digest=digest)
-        uploaded = await self._uploads.append(request.path_params["id"], caller_of(request), incoming)
+        uploaded = await self._uploads.append(request.path_params["id"], caller_of(request, PROTOCOL), incoming)
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=self._offset(uploaded))
 
     async def delete(self, request: Request) -> Response:
         """End an upload, or delete its file (T25)."""
-        await self._uploads.abort(request.path_params["id"], caller_of(request))
+        await self._uploads.abort(request.path_params["id"], caller_of(request, PROTOCOL))
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     async def _expiry(self, request: Request) -> dict[str, str]:
@@ -323,12 +319,6 @@ class Tus:
 
     def _offset(self, uploaded: Uploaded) -> dict[str, str]:
         return write_offset(uploaded.session, self._uploads.expires_at(uploaded.session))
-
-
-def caller_of(request: Request, user_id: str = "") -> Caller:
-    """Who sent a request: the user it names, and where it comes from."""
-    address = request.client.host if request.client else ""
-    return Caller(user_id or read_user(request.headers), "tus", address)
 
 
 def digest_of(request: Request) -> Given | None:

@@ -96,6 +96,7 @@ def session_values(session: Session) -> Values:
         "is_told": declared.is_told,
         "is_partial": declared.is_partial,
         "chunk_size": declared.chunk_size,
+        "allowed_types": ",".join(session.allowed_types),
     }
 
 
@@ -119,6 +120,7 @@ def session_of(row: Any) -> Session:
         touched_at=row.touched_at,
         state=State.OPEN if row.ended_how is None else State.ABORTED,
         end=row.ended_how,
+        allowed_types=tuple(row.allowed_types.split(",")) if row.allowed_types else (),
     )
 
 

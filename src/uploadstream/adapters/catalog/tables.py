@@ -55,6 +55,7 @@ UPLOADS: Final = Table(
     Column("is_told", Boolean, nullable=False, server_default=false()),
     Column("is_partial", Boolean, nullable=False, server_default=false()),
     Column("chunk_size", BigInteger),
+    Column("allowed_types", Text, nullable=False, server_default=""),
 )
 
 # The columns are named after the fields of core.files.File; `name_key` is what core.listings makes of the name.

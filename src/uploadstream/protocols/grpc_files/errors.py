@@ -16,7 +16,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status.rpc_status import to_status
 
-from uploadstream.core import errors
+from uploadstream.core import access, errors
 
 DOMAIN: Final = "uploadstream"
 
@@ -37,6 +37,8 @@ STATUS: Final[Mapping[type[errors.Refusal], grpc.StatusCode]] = {
     errors.UploadJoined: grpc.StatusCode.FAILED_PRECONDITION,
     errors.ChecksumMismatch: grpc.StatusCode.DATA_LOSS,
     errors.RangeNotSatisfiable: grpc.StatusCode.OUT_OF_RANGE,
+    access.Forbidden: grpc.StatusCode.PERMISSION_DENIED,
+    access.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
     errors.NoThumbnail: grpc.StatusCode.NOT_FOUND,
     errors.Gone: grpc.StatusCode.NOT_FOUND,
@@ -49,6 +51,7 @@ STATUS: Final[Mapping[type[errors.Refusal], grpc.StatusCode]] = {
     errors.StorageFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.BytesLost: grpc.StatusCode.UNAVAILABLE,
     errors.CatalogUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.HookFailed: grpc.StatusCode.UNAVAILABLE,
     errors.TooManyListeners: grpc.StatusCode.UNAVAILABLE,
     errors.Draining: grpc.StatusCode.UNAVAILABLE,
 }
