@@ -16,7 +16,7 @@ class Trouble(enum.Enum):
     LIMITS_FIELDS = enum.auto()
     ENDS_SILENCE = enum.auto()
     FORGETS_HOST = enum.auto()
-    FORGETS_SCHEME = enum.auto()
+    REWRITES_LOCATION = enum.auto()
     SMALL_WINDOW = enum.auto()
     BREAKS_104 = enum.auto()
     NO_HTTP2 = enum.auto()
@@ -56,10 +56,10 @@ DIRECTIVES: Final[Mapping[Trouble, Mapping[str, str]]] = {
         HAPROXY: "no rule that sets Host",
         CADDY: "no header_up Host",
     },
-    Trouble.FORGETS_SCHEME: {
-        NGINX: "proxy_set_header X-Forwarded-Proto $scheme",
-        HAPROXY: "http-request set-header X-Forwarded-Proto https",
-        CADDY: "no header_up -X-Forwarded-Proto",
+    Trouble.REWRITES_LOCATION: {
+        NGINX: "no proxy_redirect",
+        HAPROXY: "no rule that replaces Location",
+        CADDY: "no header_down Location",
     },
     Trouble.SMALL_WINDOW: {
         NGINX: "http2_body_preread_size 1m, client_body_buffer_size 1m",
