@@ -165,7 +165,7 @@ class UploadModel(RuleBasedStateMachine):
             self._store(upload, chunks)
         if not upload.may_be_what_was_declared:
             assert isinstance(error, TypeMismatch | LengthMismatch | TooLarge | Cut)
-            if isinstance(error, TypeMismatch) or (isinstance(error, LengthMismatch) and upload.is_full):
+            if isinstance(error, TypeMismatch):
                 upload.end = "refused"
             return
         if was_full:
@@ -174,7 +174,6 @@ class UploadModel(RuleBasedStateMachine):
             return
         if sum(map(len, chunks)) and not self.took_all:
             assert isinstance(error, LengthMismatch if upload.length is not None else TooLarge)
-            upload.end = "refused" if upload.is_full else ""  # all its bytes, and more
             return
         if cut:
             assert isinstance(error, Cut)

@@ -216,15 +216,14 @@ class Session:
             return TooLarge(size=self.offset + count, limit=self.size_max)
         return LengthMismatch(received=self.offset + count, declared=self.length)
 
-    def is_ended_by(self, error: LengthMismatch, *, began: int, complete: bool | None) -> bool:
-        """Whether a body that was too long ends the upload, which stands here after it. `began`: where the body did.
+    def is_ended_by(self, error: LengthMismatch, *, complete: bool | None) -> bool:
+        """Whether a body that was too long, or announced that it is, ends the upload.
 
-        Who says for itself when an upload is complete (`complete`), and brings more than its length, or only announces
-        that, has lost count. Of others what fits is kept, as of every body that ends badly; but with all its bytes the
-        upload would become a file, whose sender was told that it is none.
+        It does if its sender says for itself when an upload is complete (`complete`): it has lost count. Of others what
+        fits is kept, as of every body that ends badly. In tus an upload is complete with its last byte, whatever was
+        sent behind that, and its sender may ask: it becomes the file that was declared.
         """
-        is_passed = error.declared == self.length and error.received > error.declared
-        return is_passed and (complete is not None or began < self.offset == self.length)
+        return complete is not None and error.declared == self.length and error.received > error.declared
 
     def check_open(self) -> None:
         """Raise unless the upload still takes bytes."""

@@ -142,7 +142,7 @@ class Uploads:
 
         A length declares the upload's, or must agree with it; the offset, if none is said, is where the upload ends.
         An older request on the same upload is ended first. Whatever ends the body early, the bytes that came are kept;
-        but one that has all its bytes and is brought more, or whose sender keeps count for itself, ends (is_ended_by).
+        but an upload whose sender says when it is complete ends with the first byte behind its length.
         OffsetMismatch, BadInput, UploadClosed, Busy, TakenOver, BodyTimeout, NotFound, Gone; and whatever the pouring
         raises.
         """
@@ -170,9 +170,8 @@ class Uploads:
                     await self._receiver.end(session, caller, End.REFUSED, why=str(error))
                     raise
                 except LengthMismatch as error:
-                    stored = await self.as_stored(session)
-                    if stored.is_ended_by(error, began=session.offset, complete=incoming.complete):
-                        await self._receiver.end(stored, caller, End.REFUSED, why=str(error))
+                    if session.is_ended_by(error, complete=incoming.complete):
+                        await self._receiver.end(session, caller, End.REFUSED, why=str(error))
                     raise
             if incoming.count is None:
                 await self._receiver.receive_nothing(found.session, pouring, incoming.pour)
