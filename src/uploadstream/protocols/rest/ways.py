@@ -1,4 +1,8 @@
-"""How an upload can be continued: over any protocol, whichever it was begun with."""
+"""How an upload can be continued: over any protocol, whichever it was begun with.
+
+The fields of the others are spelled here once more, because no protocol knows another; tests/interop/test_ways.py does
+word for word what is said here, at a running server.
+"""
 
 from __future__ import annotations
 
