@@ -13,6 +13,8 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.adapters.origin import HOST, Names, Origin, in_the_test, origin, redirects, says, sends
 from uploadstream.adapters.web import AT_ONCE_MAX, LOOK_UPS_MAX, URL_LENGTH_MAX, HttpWeb, Resolver
@@ -102,10 +104,35 @@ async def test_f11_a_file_in_chunks_has_no_size_before_its_end(web: HttpWeb) -> 
         ("http://a b/", "fetch: a%20b is not known"),
         (f"http://origin.test/{'x' * URL_LENGTH_MAX}", "fetch: must have at most 4096 characters, has 4115"),
         ("http://unknown.test/", "fetch: unknown.test is not known"),
+        ("http://xn--/", "fetch: xn-- is not known"),
+        ("http://bücher.test/", "fetch: xn--bcher-kva.test is not known"),
+        (f"http://{'a.' * 127}/", "fetch: the name of a host must have at most 253 characters, has 254"),
     ],
 )
 async def test_f11_only_a_plain_url_of_the_web_is_asked_for(web: HttpWeb, url: str, says: str) -> None:
     assert await refused(web, url) == says
+
+
+PIECES = st.sampled_from(
+    [
+        *("http://", "https://", "//", "a.test", "[::1]", "[", "]", "@", ":", "80", "65536", "-1", "/", "\\", "?", "#"),
+        *("%", "%zz", "%00", "\x00", "\r\n", "é", "①", "\uff0e", "xn--", "xn--a", "..", "*", "\u200d", "\u202e", " "),
+    ]
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(url=st.one_of(st.text(), st.lists(PIECES, max_size=8).map("".join)))
+async def test_f11_any_text_is_a_url_or_is_refused(web: HttpWeb, url: str) -> None:
+    for one in (url, f"http://{url}"):
+        assert (await refused(web, one)).startswith("fetch: ")
+
+
+@settings(deadline=None, max_examples=25)
+@given(target=st.lists(PIECES, max_size=8).map("".join).filter(lambda text: "\r" not in text and "\0" not in text))
+async def test_f11_any_text_is_a_redirect_or_is_refused(target: str) -> None:
+    async with origin(says(f"Location: {target}".encode().decode("latin-1"), status="302 Found")) as there:
+        assert (await refused(web_of(Names()), there.url())).startswith("fetch: ")
 
 
 @pytest.mark.parametrize(
@@ -277,6 +304,7 @@ async def test_f11_a_redirect_to_nowhere_is_one_to_itself(web: HttpWeb) -> None:
         (("Transfer-Encoding: chunked",), b"nonsense\r\n", "broke off, or does not speak HTTP"),
         (("Transfer-Encoding: gzip",), b"xx", "broke off, or does not speak HTTP"),
         ((f"X-Long: {'x' * 200_000}", "Content-Length: 1"), b"x", "broke off, or does not speak HTTP"),
+        ((f"Content-Length: {'9' * 30}",), b"x", "broke off, or does not speak HTTP"),
         (("no colon",), b"x", "broke off, or does not speak HTTP"),
         (("Content-Encoding: gzip", "Content-Length: 2"), b"xx", "sent it as 'gzip', which was not asked for"),
     ],
@@ -307,12 +335,14 @@ async def test_f11_only_a_whole_file_is_one(web: HttpWeb, status: str) -> None:
         assert await refused(web, there.url()) == f"fetch: origin.test answered with status {status[:3]}"
 
 
-async def test_f11_a_file_that_says_it_is_too_large_is_not_read(web: HttpWeb) -> None:
-    async with origin(says("Content-Length: 99999999999999999999")) as there:
+@pytest.mark.parametrize("size", [1001, 10**20 - 1])
+async def test_f11_a_file_that_says_it_is_too_large_is_not_read(web: HttpWeb, size: int) -> None:
+    async with origin(says(f"Content-Length: {size}")) as there:
         with pytest.raises(TooLarge) as caught:
             await fetched(web, there.url(), size_max=1000)
 
-    assert caught.value.numbers == {"size": 99999999999999999999, "limit": 1000}
+    assert caught.value.numbers == {"size": size, "limit": 1000}
+    assert "exceeds limit of 1000 B" in str(caught.value)
 
 
 async def test_f11_a_file_without_an_end_is_cut_at_the_limit_and_memory_stays_flat(web: HttpWeb) -> None:

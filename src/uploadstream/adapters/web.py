@@ -27,6 +27,7 @@ from uploadstream.ports import Remote
 FIELD: Final = "fetch"
 SCHEMES: Final = {"http": 80, "https": 443}
 URL_LENGTH_MAX: Final = 4096
+NAME_LENGTH_MAX: Final = 253  # RFC 1035, section 2.3.4, as it is written
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 REDIRECTS_MAX: Final = 3
 ADDRESSES_MAX: Final = 3  # that are tried, of a name that has many
@@ -39,6 +40,11 @@ LOOK_UPS_MAX: Final = 8
 FIELDS: Final = {"Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close", "User-Agent": "uploadstream"}
 
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
+
+
+def name_of(url: httpx.URL) -> str:
+    """A host as it is looked up. Not as it is read: other letters than ASCII may look like these, or be none at all."""
+    return url.raw_host.decode()
 
 
 class Resolver:
@@ -96,7 +102,7 @@ class HttpWeb:
         deadline = asyncio.get_running_loop().time() + self._seconds_max
         asked = self._checked(url)
         async with AsyncExitStack() as opened:
-            with self._told(asked.host):
+            with self._told(name_of(asked)):
                 async with asyncio.timeout_at(deadline):
                     await opened.enter_async_context(self._turns)
                     asked, response = await self._follow(asked)
@@ -109,16 +115,19 @@ class HttpWeb:
             raise BadField(FIELD, f"must have at most {URL_LENGTH_MAX} characters, has {len(url)}")
         try:
             found = base.join(url) if base else httpx.URL(url)
-        except httpx.InvalidURL:
+        except (httpx.InvalidURL, ValueError):
             raise BadField(FIELD, "is no URL") from None
-        if found.scheme not in SCHEMES or not found.host:
+        if found.scheme not in SCHEMES or not name_of(found):
             raise BadField(FIELD, f"must be a URL of http or https, is {shortened(url)!a}")
+        if len(name_of(found)) > NAME_LENGTH_MAX:
+            problem = f"the name of a host must have at most {NAME_LENGTH_MAX} characters, has {len(name_of(found))}"
+            raise BadField(FIELD, problem)
         if found.userinfo:
             raise BadField(FIELD, "must have no user and no password")
         if not is_web_port(found.port or SCHEMES[found.scheme]):
             raise BadField(FIELD, f"port {found.port} is not one of web servers")
-        if not is_among(found.raw_host.decode(), self._hosts):
-            raise BadField(FIELD, f"files of {found.host} are not fetched here")
+        if not is_among(name_of(found), self._hosts):
+            raise BadField(FIELD, f"files of {name_of(found)} are not fetched here")
         return found
 
     async def _follow(self, url: httpx.URL) -> tuple[httpx.URL, httpx.Response]:
@@ -130,9 +139,9 @@ class HttpWeb:
             await response.aclose()
             target = self._checked(response.headers.get("Location", ""), url)
             if (url.scheme, target.scheme) == ("https", "http"):
-                raise BadField(FIELD, f"{url.host} redirects from https to http")
+                raise BadField(FIELD, f"{name_of(url)} redirects from https to http")
             url = target
-        raise BadField(FIELD, f"{url.host} redirects once more, after {REDIRECTS_MAX} times")
+        raise BadField(FIELD, f"{name_of(url)} redirects once more, after {REDIRECTS_MAX} times")
 
     async def _ask(self, url: httpx.URL) -> httpx.Response:
         """Ask the first address that takes a connection."""
@@ -146,13 +155,13 @@ class HttpWeb:
 
     async def _addresses(self, url: httpx.URL) -> Sequence[Address]:
         """Where a host is. One that is also where it must not be asked is asked nowhere: it is no mistake."""
-        host = url.raw_host.decode()
+        host = name_of(url)
         try:
             found = await self._resolve(host, url.port or SCHEMES[url.scheme])
         except (OSError, UnicodeError):
-            raise BadField(FIELD, f"{url.host} is not known") from None
+            raise BadField(FIELD, f"{name_of(url)} is not known") from None
         if not found or not all(map(self._may_ask, found)):
-            raise BadField(FIELD, f"{url.host} is not at a public address")
+            raise BadField(FIELD, f"{name_of(url)} is not at a public address")
         return found[:ADDRESSES_MAX]
 
     async def _ask_at(self, address: Address, url: httpx.URL) -> httpx.Response:
@@ -162,17 +171,17 @@ class HttpWeb:
             "GET",
             url.copy_with(host=str(address), fragment=None),
             headers={"Host": url.netloc.decode(), **FIELDS},
-            extensions={"sni_hostname": url.raw_host.decode(), "timeout": limits.as_dict()},
+            extensions={"sni_hostname": name_of(url), "timeout": limits.as_dict()},
         )
         return await self._transport.handle_async_request(request)
 
     def _remote(self, url: httpx.URL, response: httpx.Response, size_max: int, deadline: float) -> Remote:
         """What was answered, if it is a file that may be taken. BadField, TooLarge."""
         if response.status_code != httpx.codes.OK:
-            raise BadField(FIELD, f"{url.host} answered with status {response.status_code}")
+            raise BadField(FIELD, f"{name_of(url)} answered with status {response.status_code}")
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding != "identity":
-            raise BadField(FIELD, f"{url.host} sent it as {shortened(encoding)!a}, which was not asked for")
+            raise BadField(FIELD, f"{name_of(url)} sent it as {shortened(encoding)!a}, which was not asked for")
         is_chunked = "Transfer-Encoding" in response.headers
         size = None if is_chunked or not (said := response.headers.get("Content-Length")) else int(said)
         if size is not None and size > size_max:
@@ -182,7 +191,7 @@ class HttpWeb:
             disposition=response.headers.get("Content-Disposition"),
             content_type=response.headers.get("Content-Type", ""),
             size=size,
-            pieces=self._pieces(url.host, response, size_max, deadline),
+            pieces=self._pieces(name_of(url), response, size_max, deadline),
         )
 
     async def _pieces(
