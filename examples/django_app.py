@@ -3,8 +3,6 @@
 In a project of its own this is `asgi.py`; the settings and the view are here so that the example is one file.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import django
@@ -48,14 +46,5 @@ def completed(file: StoredFile) -> None:
 
 
 uploads = UploadStream(data_dir="data", authenticate=authenticate, completed=completed)
-
-
-@asynccontextmanager
-async def lifespan(_: Starlette) -> AsyncIterator[None]:
-    """Django knows no start and end of a server; the service does."""
-    async with uploads:
-        yield
-
-
 routes = [Mount("/uploads", uploads), Mount("/", get_asgi_application())]
-application = Starlette(routes=routes, lifespan=lifespan)
+application = Starlette(routes=routes, lifespan=lambda _: uploads.lifespan())

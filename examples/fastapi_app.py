@@ -3,8 +3,6 @@
 curl --cookie session=ann-secret -T film.mp4 http://127.0.0.1:8000/uploads/files/
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from fastapi import FastAPI, Request
@@ -34,16 +32,7 @@ async def completed(file: StoredFile) -> None:
 
 
 uploads = UploadStream(data_dir="data", authenticate=authenticate, before_create=before_create, completed=completed)
-
-
-@asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """FastAPI tells what it mounts nothing of its start and end."""
-    async with uploads:
-        yield
-
-
-app = FastAPI(lifespan=lifespan)
+app = FastAPI(lifespan=lambda _: uploads.lifespan())
 app.mount("/uploads", uploads)
 
 

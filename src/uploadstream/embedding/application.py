@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import TracebackType
 from typing import Final, Self, Unpack
 
@@ -70,6 +70,12 @@ class UploadStream:
         """Start now, unless it runs; what keeps it from that is raised. WrongStore, SchemaTooNew, Unavailable."""
         await self._life_here().app()
         return self
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Run inside: for an application around us that tells those it mounts nothing of its own life."""
+        async with self:
+            yield
 
     async def aclose(self) -> None:
         """End what is going on, after the grace time, and let everything go; what uploads brought is kept."""
