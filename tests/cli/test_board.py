@@ -169,6 +169,26 @@ def test_bars_keep_names_as_they_are_and_count_all_files(monkeypatch: pytest.Mon
     assert "a name of many … is left out.mp4" in shown
 
 
+def test_a_bar_is_at_100_percent_when_all_is_there_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=140, color_system=None)
+    monkeypatch.setattr(screen, "console", lambda *, on_stderr: console)
+
+    with BarBoard(files=1, size=SIZE) as bars:
+        report = bars.transfer("film.mp4")
+        report(Progress(Step.STARTED, 0, SIZE))
+        report(Progress(Step.ADVANCED, SIZE - 1, SIZE))
+        bars.refresh()
+
+        assert " 99 %" in written.getvalue()
+        assert "100 %" not in written.getvalue()
+
+        report(Progress(Step.ADVANCED, SIZE, SIZE))
+        bars.refresh()
+
+    assert "100 %" in written.getvalue()
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_a_bar_has_one_line_on_every_terminal(monkeypatch: pytest.MonkeyPatch, time: Time, width: int) -> None:
     written = io.StringIO()

@@ -15,7 +15,7 @@ from rich.table import Column
 from rich.text import Text
 
 from uploadstream.cli import screen
-from uploadstream.cli.course import Course, Report, duration, rate
+from uploadstream.cli.course import Course, Report, duration, percent_of, rate
 from uploadstream.cli.pace import Pace
 from uploadstream.client.values import Progress, Step
 from uploadstream.core.sizes import UNITS, iec
@@ -32,6 +32,14 @@ _MEDIUM: Final = 50
 
 _HOUR: Final = 3600
 _LONG_SECONDS: Final = 100 * _HOUR
+
+
+class PercentColumn(ProgressColumn):
+    """How much of it in hundredths; never all of it before it is."""
+
+    def render(self, task: Task) -> Text:
+        """` 57 %`."""
+        return Text(f"{percent_of(int(task.completed), int(task.total or 0)):>5}")
 
 
 class AmountColumn(ProgressColumn):
@@ -66,9 +74,7 @@ class BarBoard:
 
     def __init__(self, *, files: int, size: int) -> None:
         self._console = screen.console(on_stderr=True)
-        columns: list[tuple[ProgressColumn, int]] = [
-            (TextColumn("{task.percentage:>3.0f} %", markup=False, table_column=_fixed(_PERCENT_WIDTH)), _PERCENT_WIDTH)
-        ]
+        columns: list[tuple[ProgressColumn, int]] = [(PercentColumn(_fixed(_PERCENT_WIDTH)), _PERCENT_WIDTH)]
         if self._console.width >= _WIDE:
             columns.append((AmountColumn(_fixed(_AMOUNT_WIDTH, is_number=True)), _AMOUNT_WIDTH))
         if self._console.width >= _MEDIUM:

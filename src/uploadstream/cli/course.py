@@ -73,8 +73,13 @@ def share(progress: Progress) -> float:
 
 
 def percent(progress: Progress) -> str:
-    """The same in words; never all of it before it is."""
-    return f"{100 * progress.offset // progress.size if progress.size else 100} %"
+    """The same in words."""
+    return percent_of(progress.offset, progress.size)
+
+
+def percent_of(part: int, whole: int) -> str:
+    """`57 %`; never all of it before it is."""
+    return f"{100 * part // whole if whole else 100} %"
 
 
 def rate(bytes_per_second: float) -> str:
