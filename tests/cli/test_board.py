@@ -68,6 +68,19 @@ def test_lines_come_once_a_second_and_once_a_tenth_at_most(
     ]
 
 
+def test_the_time_until_the_server_answers_is_none_of_the_transfer_and_makes_no_line(
+    board: LineBoard, time: Time, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = board.transfer("film.mp4")
+
+    time.now += 5
+    report(at(Step.STARTED, 0))
+    time.now += 0.1
+    report(at(Step.ADVANCED, 50))
+
+    assert capsys.readouterr().err == ""
+
+
 def test_a_resumed_transfer_says_where_and_what_was_left(
     board: LineBoard, time: Time, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -53,7 +53,7 @@ class LineTransfer:
         """Say what is worth a line."""
         match progress.step:
             case Step.STARTED | Step.RESUMED:
-                self._said_share = share(progress)
+                self._said_at, self._said_share = time.monotonic(), share(progress)
                 self._say(self._course.begin(progress))
             case Step.ADVANCED:
                 self._advance(progress)
