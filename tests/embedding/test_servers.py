@@ -200,14 +200,15 @@ def test_events_are_told_while_they_happen(http: httpx.Client) -> None:
     assert (event["event"], event["id"]) == ("completed", sent.json()["file_id"])
 
 
-def test_the_page_and_all_that_it_asks_for_are_there(http: httpx.Client) -> None:
-    page = http.get(f"{MOUNT}/")
+@pytest.mark.parametrize("name", ["", "docs"])
+def test_the_pages_and_all_that_they_ask_for_are_there(http: httpx.Client, name: str) -> None:
+    page = http.get(f"{MOUNT}/{name}")
     assert page.status_code == 200
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
 
     wanted = set(re.findall(r'(?:href|src)="([^"#]+)"', page.text))
 
-    assert len(wanted) > 10
+    assert len(wanted) > 3
     for path in wanted:
         assert not path.startswith("/")
         assert http.get(f"{MOUNT}/{path}").status_code == 200, path
@@ -225,7 +226,6 @@ def test_the_documentation_names_the_mount_as_its_server(http: httpx.Client) -> 
 
     assert document["servers"] == [{"url": MOUNT}]
     assert "/api/v1/files" in document["paths"]
-    assert f"{MOUNT}/openapi.json" in http.get(f"{MOUNT}/docs").text
 
 
 def test_what_is_too_large_is_refused_before_and_after_its_first_byte(http: httpx.Client) -> None:
