@@ -43,26 +43,27 @@ class Road:
     def cut(self) -> None:
         """Reset every connection, and those to come: a browser tries once more by itself before it says so."""
         with self._changed:
+            self._is_cut = True
             for each in self._open:
                 reset(each)
             self._open.clear()
-            self._is_cut = True
             self._left = float("inf")
             self._changed.notify_all()
 
     def mend(self) -> None:
         """Let connections through, and never halt again."""
-        self._is_cut = False
+        with self._changed:
+            self._is_cut = False
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self.listening.accept()
-                if self._is_cut:
-                    reset(client)
-                    continue
-                server = socket.create_connection((HOST, self._port))
                 with self._changed:
+                    if self._is_cut:
+                        reset(client)
+                        continue
+                    server = socket.create_connection((HOST, self._port))
                     self._open += [client, server]
                 Thread(target=self._there, args=(client, server), daemon=True).start()
                 Thread(target=self._back, args=(server, client), daemon=True).start()

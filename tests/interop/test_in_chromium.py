@@ -280,6 +280,7 @@ def test_uppy_resumes_by_itself_when_the_network_is_back(
     assert page.asked.count("POST") == 1
     assert "HEAD" in page.answered
     assert set(page.refused) <= {409}  # Chromium itself sends a body once more from its start, if it finds a way
-    assert any(6 * MIB < offset < 7 * MIB for offset in page.offsets("PATCH"))
+    # what the server had not read yet when the connection was reset is lost with it
+    assert any(offset % (5 * MIB) and offset < 7 * MIB for offset in page.offsets("PATCH"))
     assert stored_sha256(server, url) == sha256_of(file)
     assert description(server, url)["filename"] == file.name
