@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -214,20 +214,35 @@ async def test_a_call_that_comes_after_the_cut_is_refused() -> None:
     assert (late.code, late.info.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
 
 
-async def test_who_watches_the_health_does_not_hold_up_a_stop(rig: Rig) -> None:
+@pytest.mark.parametrize(
+    ("service", "states"),
+    [("", [SERVING, NOT_SERVING]), ("no.such.Service", [health_pb2.HealthCheckResponse.SERVICE_UNKNOWN])],
+)
+async def test_who_watches_the_health_is_told_of_a_stop_and_does_not_hold_it_up(
+    rig: Rig, service: str, states: list[int]
+) -> None:
     watch = rig.channel.unary_stream(
         "/grpc.health.v1.Health/Watch",
         health_pb2.HealthCheckRequest.SerializeToString,
         health_pb2.HealthCheckResponse.FromString,
     )
-    watching = aiter(watch(health_pb2.HealthCheckRequest()))
-    states = [(await anext(watching)).status]
+    heard: list[int] = []
+    listening = asyncio.Event()
+
+    async def listen() -> None:
+        with suppress(aio.AioRpcError):
+            async for response in watch(health_pb2.HealthCheckRequest(service=service)):
+                heard.append(response.status)
+                listening.set()
+
+    listener = asyncio.create_task(listen())
+    await listening.wait()
 
     async with asyncio.timeout(5):
         await rig.server.stop(grace_seconds=60)
 
-    states.append((await anext(watching)).status)
-    assert states == [SERVING, NOT_SERVING]
+    await listener
+    assert heard == states
 
 
 async def test_a_port_that_is_taken_is_not_shared() -> None:

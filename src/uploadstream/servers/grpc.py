@@ -39,6 +39,7 @@ IDLE_SECONDS: Final = 600  # of a connection without a call
 PING_SECONDS: Final = 20  # without a byte from the client
 PONG_SECONDS: Final = 20
 CUT_SECONDS: Final = 5.0
+TOLD_SECONDS: Final = 1.0  # for those who watch the health to hear that it ends
 _M_ARENA_MAX: Final = -8  # malloc.h
 
 Call = Callable[[Any, Any], Awaitable[Any]]
@@ -137,6 +138,46 @@ class Edge:
         return not self._running
 
 
+class _Health(health.aio.HealthServicer):
+    """The standard service, which tells all who watch that it ends before they are cut off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._watchers: set[_Watcher] = set()
+
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> None:  # noqa: N802 - the protocol's name
+        """See health.proto."""
+        watcher = _Watcher(context)
+        self._watchers.add(watcher)
+        try:
+            await super().Watch(request, cast("Any", watcher))
+        finally:
+            self._watchers.discard(watcher)
+            watcher.is_told.set()
+
+    async def end(self) -> None:
+        """No service serves any more; returns when all who watch have been sent that, or do not read."""
+        await self.enter_graceful_shutdown()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TOLD_SECONDS):
+                for watcher in [*self._watchers]:
+                    await watcher.is_told.wait()
+
+
+class _Watcher:
+    """The side of a watching call that the standard service writes to."""
+
+    def __init__(self, context: Any) -> None:
+        self.is_told = asyncio.Event()  # that nothing serves, or that there is no such service
+        self._context = context
+
+    async def write(self, response: health_pb2.HealthCheckResponse) -> None:
+        """Send a state."""
+        await self._context.write(response)
+        if response.status != health_pb2.HealthCheckResponse.SERVING:
+            self.is_told.set()
+
+
 class _Certificates:
     """Which certificate new connections are shown; grpc asks from threads of its own."""
 
@@ -174,7 +215,7 @@ class GrpcServer:
         self._socket = socket
         self._certificates = _Certificates(socket.tls) if socket.tls else None
         self._edge = Edge(status_of)
-        self._health = health.aio.HealthServicer()
+        self._health = _Health()
         self._names = [service.name for service in services]
         self._server = aio.server(
             handlers=[service.handler(self._edge.guard) for service in services],
@@ -211,7 +252,7 @@ class GrpcServer:
 
     async def stop(self, *, grace_seconds: float) -> None:
         """Take no more calls, give those that run the grace, then end them; returns when all have ended."""
-        await self._health.enter_graceful_shutdown()
+        await self._health.end()
         closing = asyncio.create_task(self._server.stop(grace_seconds + CUT_SECONDS))
         await self._edge.finish(grace_seconds)
         closing.cancel()  # those who watch the health would be waited for
