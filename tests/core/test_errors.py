@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uploadstream.core.access import Forbidden, Unauthenticated
+from uploadstream.core.allowances import LimitReached, QuotaExceeded, RateLimited, TooManyActive
 from uploadstream.core.errors import (
     BadBodyType,
     BadField,
@@ -44,7 +45,7 @@ from uploadstream.core.errors import (
 )
 from uploadstream.core.sizes import MIB
 
-ABSTRACT = {Refusal, BadInput, ContentRefused, Unavailable}
+ABSTRACT = {Refusal, BadInput, ContentRefused, LimitReached, Unavailable}
 UNIQUE = 7_654_321
 
 SAID: list[tuple[Refusal, str]] = [
@@ -67,7 +68,16 @@ SAID: list[tuple[Refusal, str]] = [
     (NotFound(kind="file", id="5f0c"), "No file 5f0c"),
     (Busy(upload_id="5f0c"), "Upload is being written by another request"),
     (StorageUnavailable(), "Storage is not reachable; nothing was lost, retry"),
+    (RateLimited(limit=60, window=60, seconds=2.01), "Rate limit: 60 uploads a minute; retry in 3 s"),
     # ours
+    (
+        TooManyActive(active=10, limit=10),
+        "Active uploads: 10 of 10; complete or abort one, or retry when one has ended",
+    ),
+    (
+        QuotaExceeded(size=512 * MIB, used=768 * MIB, limit=1024 * MIB),
+        "Quota: 512 MiB more would make 1.2 GiB of 1 GiB; what is in the trash counts until purged",
+    ),
     (TooLarge(size=600_000_000, limit=512 * MIB), "File size 572.2 MiB exceeds limit of 512 MiB"),
     (TooLarge(size=512 * MIB + 1, limit=512 * MIB), "File size 536870913 B exceeds limit of 536870912 B"),
     (ChunkTooLarge(size=4 * MIB + 1, limit=4 * MIB), "Chunk of 4194305 B exceeds limit of 4194304 B"),

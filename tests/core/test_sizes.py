@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from uploadstream.core.sizes import GIB, KIB, MIB, UNITS, iec, iec_apart, parse_size
+from uploadstream.core.sizes import GIB, KIB, MIB, UNITS, iec, iec_apart, parse_size, spelled_size
 
 TIB = 1024 * GIB
 EIB = 1024 * 1024 * TIB
@@ -115,3 +115,12 @@ def test_any_text_is_a_size_or_a_value_error(text: str) -> None:
     except ValueError:
         return
     assert 0 <= size < EIB
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(50_000_000, "50MB"), (2**30, "1GiB"), (1536, "1536B"), (3 * 2**20, "3MiB"), (1, "1B"), (10**12, "1TB")],
+)
+def test_a_size_is_spelled_to_the_byte_as_a_setting_has_it(size: int, text: str) -> None:
+    assert spelled_size(size) == text
+    assert parse_size(text) == size

@@ -7,6 +7,7 @@ import pytest
 
 from tests.core.test_errors import SAID
 from uploadstream.core.access import Forbidden, Unauthenticated
+from uploadstream.core.allowances import LimitReached, QuotaExceeded, RateLimited, TooManyActive
 from uploadstream.core.checks import together
 from uploadstream.core.errors import (
     BadBodyType,
@@ -68,6 +69,10 @@ EXPECTED: dict[type[Refusal], int] = {
     Busy: 423,
     TakenOver: 423,
     BodyTimeout: 408,
+    LimitReached: 429,
+    RateLimited: 429,
+    TooManyActive: 429,
+    QuotaExceeded: 507,
     Unavailable: 503,
     StorageUnavailable: 503,
     StorageFull: 507,
@@ -103,6 +108,7 @@ def test_a_problem_says_the_sentence_and_its_numbers(error: Refusal) -> None:
     assert problem.pop("status") == EXPECTED[type(error)]
     assert problem.pop("detail") == str(error)
     assert problem.pop("errors", None) == ([error.numbers] if isinstance(error, BadField) else None)
+    assert problem.pop("violated-policies", None) == ([error.policy] if isinstance(error, LimitReached) else None)
     assert problem == error.numbers
 
 
@@ -122,7 +128,7 @@ def test_numbers_are_numbers_in_a_problem() -> None:
 
 @pytest.mark.parametrize("error", ERRORS)
 def test_what_may_succeed_later_says_when_to_try_again(error: Refusal) -> None:
-    may_pass = EXPECTED[type(error)] in {423, 503, 507}
+    may_pass = EXPECTED[type(error)] in {423, 429, 503, 507} and not isinstance(error, QuotaExceeded)
 
     assert ("Retry-After" in fields_of(error)) == may_pass
     assert all(value.isdigit() for name, value in fields_of(error).items() if name == "Retry-After")

@@ -24,6 +24,10 @@
     ├── Busy                     another request writes, and cannot be taken over
     │   └── TakenOver            a newer request writes now; this one has ended
     ├── BodyTimeout              the body brought no byte for too long
+    ├── LimitReached             its user has as much as it may (allowances.py)
+    │   ├── RateLimited          uploads that began within a time
+    │   ├── TooManyActive        uploads at once
+    │   └── QuotaExceeded        stored bytes
     └── Unavailable              the fault is ours; a retry may succeed
         ├── StorageUnavailable
         │   ├── StorageFull

@@ -56,3 +56,9 @@ def iec_apart(one: int, other: int) -> tuple[str, str]:
     """Two sizes that are to be compared by eye: rounded, but where rounding would make them the same, in bytes."""
     shown = iec(one), iec(other)
     return (f"{one} B", f"{other} B") if shown[0] == shown[1] and one != other else shown
+
+
+def spelled_size(size: int) -> str:
+    """`size` as a setting would be written, to the byte: in the unit that leaves the smallest whole number."""
+    factor, unit = max((factor, unit) for unit, factor in UNITS.items() if size % factor == 0)
+    return f"{size // factor}{unit}"

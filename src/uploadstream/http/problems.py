@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
@@ -10,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from uploadstream.core.access import Forbidden, Unauthenticated
+from uploadstream.core.allowances import LimitReached, QuotaExceeded
 from uploadstream.core.errors import (
     RETRY_SECONDS,
     BadBodyType,
@@ -53,6 +55,8 @@ STATUS: Final[Mapping[type[Refusal], int]] = {
     Gone: HTTPStatus.GONE,
     Busy: HTTPStatus.LOCKED,
     BodyTimeout: HTTPStatus.REQUEST_TIMEOUT,
+    LimitReached: HTTPStatus.TOO_MANY_REQUESTS,
+    QuotaExceeded: HTTPStatus.INSUFFICIENT_STORAGE,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     CatalogUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -68,6 +72,8 @@ def fields_of(error: Refusal) -> dict[str, str]:
     """The response fields that an error brings along."""
     if isinstance(error, Unavailable | Busy):
         return {"Retry-After": str(RETRY_SECONDS)}
+    if isinstance(error, LimitReached) and error.retry_seconds is not None:
+        return {"Retry-After": str(math.ceil(error.retry_seconds))}
     if isinstance(error, Unauthenticated):
         return {"WWW-Authenticate": "Bearer"}  # a 401 has to name one (RFC 9110, section 11.6.1); browsers ask nobody
     if isinstance(error, RangeNotSatisfiable):
@@ -86,6 +92,8 @@ def problem_of(error: Refusal) -> dict[str, object]:
         "detail": str(error),
         **error.numbers,
         **({"errors": [one.numbers for one in bad]} if bad else {}),
+        # draft-ietf-httpapi-ratelimit-headers-11, section 5.1
+        **({"violated-policies": [error.policy]} if isinstance(error, LimitReached) else {}),
     }
 
 

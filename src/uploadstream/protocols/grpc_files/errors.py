@@ -1,22 +1,23 @@
 """Refusals as gRPC says them: one table of status codes, and a google.rpc.Status with details.
 
 Every error carries an ErrorInfo: its stable reason, and its numbers as metadata. BadRequest names the bad
-fields, RetryInfo the time to wait.
+fields, RetryInfo the time to wait, QuotaFailure the limit that was reached.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status.rpc_status import to_status
 
-from uploadstream.core import access, errors
+from uploadstream.core import access, allowances, errors
 
 DOMAIN: Final = "uploadstream"
 
@@ -45,6 +46,10 @@ STATUS: Final[Mapping[type[errors.Refusal], grpc.StatusCode]] = {
     errors.Busy: grpc.StatusCode.ABORTED,
     errors.TakenOver: grpc.StatusCode.ABORTED,
     errors.BodyTimeout: grpc.StatusCode.DEADLINE_EXCEEDED,
+    allowances.LimitReached: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    allowances.RateLimited: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    allowances.TooManyActive: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    allowances.QuotaExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.StorageUnavailable: grpc.StatusCode.UNAVAILABLE,
     # google.rpc.Code, RESOURCE_EXHAUSTED: "perhaps the entire file system is out of space"
@@ -76,4 +81,13 @@ def details_of(error: errors.Refusal) -> list[Message]:
     # Whoever was taken over must not come back by itself: the two would take the upload from each other for ever.
     if isinstance(error, errors.Unavailable | errors.Busy) and not isinstance(error, errors.TakenOver):
         details.append(RetryInfo(retry_delay=Duration(seconds=errors.RETRY_SECONDS)))
+    if isinstance(error, allowances.LimitReached):
+        details.append(QuotaFailure(violations=[QuotaFailure.Violation(subject=error.policy, description=str(error))]))
+        if error.retry_seconds is not None:
+            details.append(RetryInfo(retry_delay=_rounded_up(error.retry_seconds)))
     return details
+
+
+def _rounded_up(seconds: float) -> Duration:
+    """To the millisecond: whoever comes back after this long is not too early."""
+    return Duration(seconds=math.ceil(seconds * 1000) // 1000, nanos=math.ceil(seconds * 1000) % 1000 * 1_000_000)
