@@ -288,6 +288,18 @@ class Catalog(Protocol):
         """Drop the rows of uploads that ended before that time; how many they were."""
         ...
 
+    async def overrides(self, user_id: str) -> Mapping[str, str]:
+        """What was said of this user's limits (core/allowances.py), by their names; of the others nothing was."""
+        ...
+
+    async def overridden(self, *, after: str | None, limit: int) -> Sequence[tuple[str, Mapping[str, str]]]:
+        """The users of whose limits anything was said, by their names, from behind `after` on."""
+        ...
+
+    async def set_overrides(self, user_id: str, overrides: Mapping[str, str]) -> None:
+        """Say this of a user's limits, and nothing else any more."""
+        ...
+
     async def deletion_stats(self, user_id: str | None) -> DeletionStats:
         """Deletions and restores of one user's files, or of everybody's."""
         ...

@@ -798,3 +798,33 @@ class CatalogContract:
         settled = await asyncio.gather(*(catalog.set_store_id(an_id()) for _ in range(10)))
 
         assert set(settled) == {await catalog.store_id()}
+
+    async def test_what_is_said_of_a_users_limits_takes_the_place_of_what_was_said_before(
+        self, catalog: Catalog
+    ) -> None:
+        assert await catalog.overrides("ada") == {}
+        assert await catalog.overridden(after=None, limit=9) == []
+
+        await catalog.set_overrides("ada", {"quota_bytes": "1GB", "rate_uploads": "off"})
+        await catalog.set_overrides("ada", {"quota_bytes": "2GB", "max_active_uploads": "3", "rate_bytes": "1MB/s"})
+
+        assert await catalog.overrides("ada") == {
+            "quota_bytes": "2GB",
+            "max_active_uploads": "3",
+            "rate_bytes": "1MB/s",
+        }
+        assert await catalog.overrides("bob") == {}
+        with pytest.raises(BadField):
+            await catalog.set_overrides("nul\0", {"quota_bytes": "1"})
+
+    async def test_users_with_limits_of_their_own_are_listed_page_by_page_until_nothing_is_said_of_them(
+        self, catalog: Catalog
+    ) -> None:
+        for user in ("cyd", "ada", "bob"):
+            await catalog.set_overrides(user, {"quota_bytes": "1GB"})
+
+        assert [user for user, _ in await catalog.overridden(after=None, limit=2)] == ["ada", "bob"]
+        assert await catalog.overridden(after="bob", limit=2) == [("cyd", {"quota_bytes": "1GB"})]
+        await catalog.set_overrides("cyd", {})
+        assert await catalog.overridden(after="bob", limit=2) == []
+        assert await catalog.overrides("cyd") == {}

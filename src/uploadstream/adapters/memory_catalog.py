@@ -30,6 +30,7 @@ class MemoryCatalog:
         self._trail: list[tuple[Position, Audit]] = []
         self._of_owner: dict[str, list[Audit]] = {}
         self._store_id: str | None = None
+        self._overrides: dict[str, Mapping[str, str]] = {}
 
     async def create_upload(self, session: Session, audit: Audit) -> None:
         """Remember a new upload; one that is there already stays as it is."""
@@ -166,6 +167,22 @@ class MemoryCatalog:
         for _, upload_id in ended:
             del self._uploads[upload_id], self._ended_at[upload_id]
         return len(ended)
+
+    async def overrides(self, user_id: str) -> Mapping[str, str]:
+        """What was said of this user's limits."""
+        return self._overrides.get(user_id, {})
+
+    async def overridden(self, *, after: str | None, limit: int) -> Sequence[tuple[str, Mapping[str, str]]]:
+        """The users of whose limits anything was said."""
+        rows = sorted((user, said) for user, said in self._overrides.items() if after is None or user > after)
+        return rows[:limit]
+
+    async def set_overrides(self, user_id: str, overrides: Mapping[str, str]) -> None:
+        """Say this of a user's limits, and nothing else any more."""
+        check_storable(user_id=user_id, **overrides)
+        self._overrides.pop(user_id, None)
+        if overrides:
+            self._overrides[user_id] = dict(overrides)
 
     async def deletion_stats(self, user_id: str | None) -> DeletionStats:
         """Deletions and restores of one user's files, or of everybody's."""

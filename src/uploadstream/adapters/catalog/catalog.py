@@ -14,7 +14,7 @@ from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import Connection
 
-from uploadstream.adapters.catalog import queries, searches, writes
+from uploadstream.adapters.catalog import allowances, queries, searches, writes
 from uploadstream.adapters.catalog.commits import Commits, Write
 from uploadstream.adapters.catalog.desk import Desk
 from uploadstream.adapters.catalog.rows import check_audit, check_file, check_session, check_storable
@@ -159,6 +159,19 @@ class SqliteCatalog:
     async def forget_ended(self, *, before: datetime, limit: int) -> int:
         """Drop the rows of uploads that ended before that time; how many they were."""
         return await self._write(writes.forget_ended, (before, limit))
+
+    async def overrides(self, user_id: str) -> Mapping[str, str]:
+        """What was said of this user's limits."""
+        return await self._look_up(allowances.overrides, user_id)
+
+    async def overridden(self, *, after: str | None, limit: int) -> Sequence[tuple[str, Mapping[str, str]]]:
+        """The users of whose limits anything was said."""
+        return await self._look_up(allowances.overridden, after, limit)
+
+    async def set_overrides(self, user_id: str, overrides: Mapping[str, str]) -> None:
+        """Say this of a user's limits, and nothing else any more."""
+        check_storable(user_id=user_id, **overrides)
+        await self._write(allowances.set_overrides, (user_id, overrides))
 
     async def deletion_stats(self, user_id: str | None) -> DeletionStats:
         """Deletions and restores of one user's files, or of everybody's."""

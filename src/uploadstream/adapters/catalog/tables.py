@@ -131,6 +131,17 @@ PROPERTIES: Final = Table(
 )
 STORE_ID: Final = "store_id"
 
+# What is said of single users' limits, each as its setting is written; null: nothing.
+OVERRIDES: Final = Table(
+    "overrides",
+    METADATA,
+    Column("user_id", Text, primary_key=True),
+    Column("rate_uploads", Text),
+    Column("rate_bytes", Text),
+    Column("max_active_uploads", Text),
+    Column("quota_bytes", Text),
+)
+
 
 def _partial(name: str, *columns: Column[Any], where: ColumnElement[bool]) -> None:
     """An index of the rows that fulfil a condition; it is used by a query that states the same condition."""
