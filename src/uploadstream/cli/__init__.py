@@ -5,6 +5,9 @@ import sys
 
 def main() -> None:
     """The command `uploadstream`."""
-    from uploadstream.cli.program import run  # noqa: PLC0415 - importing the package costs nothing
+    from uploadstream.cli import interrupt  # noqa: PLC0415 - importing the package costs nothing
+    from uploadstream.cli.program import run  # noqa: PLC0415
 
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    interrupt.end()
+    sys.exit(status)
