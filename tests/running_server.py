@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 HOST = "127.0.0.1"
-READY_SECONDS_MAX = 20.0
+READY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 40.0
 POLL_SECONDS = 0.02
 

@@ -72,9 +72,9 @@ def unable(port: int, ready: Callable[[], None]) -> None:
 
 
 def unwell(port: int, ready: Callable[[], None]) -> None:
-    """Die soon after being ready."""
+    """Die soon after being ready, and say when."""
     ready()
-    say("tried")
+    say(f"dies {time.monotonic()}")
     os.kill(os.getpid(), signal.SIGABRT)
 
 

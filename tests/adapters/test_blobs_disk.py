@@ -15,7 +15,7 @@ import pytest
 
 from tests.adapters.small_disks import SmallDisk, small_disk
 from tests.contracts.blobs import BlobStoreContract, a_key, content, listed, pieces, store_bytes, write
-from uploadstream.adapters import blobs_disk, disk_files
+from uploadstream.adapters import blobs_disk, disk_files, disk_io
 from uploadstream.adapters.blobs_disk import RESERVE, WRITEBACK_EVERY, DiskBlobs
 from uploadstream.adapters.disk_io import QUICK_IN_A_ROW, SLOW_SECONDS, write_all
 from uploadstream.core.errors import BytesLost, OffsetMismatch, StorageFull, StorageUnavailable
@@ -566,15 +566,18 @@ class Stuck:
 
 
 class Noting:
-    """A `write_all` that says where it ran and takes as long as it is told."""
+    """A `write_all` that says where it ran and takes as long as it is told, and no longer on a busy machine."""
 
-    def __init__(self) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.on_loop: list[bool] = []
         self.seconds = 0.0
+        self._now = 0.0
+        monkeypatch.setattr(blobs_disk, "write_all", self)
+        monkeypatch.setattr(disk_io, "perf_counter", lambda: self._now)
 
     def __call__(self, fd: int, views: Sequence[Bytes], at: int) -> None:
         self.on_loop.append(threading.current_thread() is threading.main_thread())
-        time.sleep(self.seconds)
+        self._now += self.seconds
         write_all(fd, views, at)
 
 
@@ -597,8 +600,7 @@ async def test_a_stalled_disk_does_not_stall_the_loop(disk: DiskBlobs, monkeypat
 async def test_after_one_slow_write_all_are_done_in_threads_until_a_row_was_quick(
     disk: DiskBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key, noting = a_key(), Noting()
-    monkeypatch.setattr(blobs_disk, "write_all", noting)
+    key, noting = a_key(), Noting(monkeypatch)
     sink = await disk.append(key, at=0)
 
     await write(sink, [b"a"])

@@ -50,14 +50,17 @@ def said(output: str) -> dict[str, int]:
 
 
 def killed(arguments: list[str], *, after_seconds: float) -> dict[str, int]:
-    """What a process said that stages bytes, and was killed so long after it had begun."""
+    """What a process said that stages bytes, and was killed so long after it had kept some."""
     command = [sys.executable, str(staging_process.__file__), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        first = process.stdout.readline()
+        lines = [process.stdout.readline()]
+        while not lines[-1].startswith("keeping"):
+            lines.append(process.stdout.readline())
+        lines.append(process.stdout.readline())
         time.sleep(after_seconds)
         process.kill()
-        return said(first + process.stdout.read())
+        return said("".join(lines) + process.stdout.read())
 
 
 @pytest.mark.parametrize("fsync", [Fsync.NEVER, Fsync.CHUNK])

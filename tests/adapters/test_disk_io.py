@@ -3,7 +3,6 @@
 import ctypes
 import errno
 import os
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -36,13 +35,29 @@ def fd(tmp_path: Path) -> int:
     return os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
 
 
-def a_slow_thing() -> str:
-    time.sleep(SLOW_SECONDS * 1.2)
-    return "done"
+class Clock:
+    """The time that work takes, and no other: a busy machine is not a slow disk."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def __call__(self) -> float:
+        return self._now
+
+    def a_slow_thing(self) -> str:
+        self._now += SLOW_SECONDS * 1.2
+        return "done"
+
+    def a_quick_thing(self) -> str:
+        self._now += SLOW_SECONDS * 0.8
+        return "done"
 
 
-def a_quick_thing() -> str:
-    return "done"
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(disk_io, "perf_counter", clock)
+    return clock
 
 
 @pytest.mark.parametrize("most", [1, 3, 100, 10**9])
@@ -142,28 +157,28 @@ def test_a_system_without_sync_file_range_does_without(monkeypatch: pytest.Monke
     assert disk_io._load_sync_file_range() is None
 
 
-def test_a_disk_is_quick_until_it_was_slow_once() -> None:
+def test_a_disk_is_quick_until_it_was_slow_once(clock: Clock) -> None:
     pace = Pace()
 
     assert not pace.is_slow
-    assert pace.timed(a_quick_thing) == "done"
+    assert pace.timed(clock.a_quick_thing) == "done"
     assert not pace.is_slow
-    assert pace.timed(a_slow_thing) == "done"
+    assert pace.timed(clock.a_slow_thing) == "done"
     assert pace.is_slow
 
 
-def test_a_slow_disk_is_quick_again_after_a_row_of_quick_answers() -> None:
+def test_a_slow_disk_is_quick_again_after_a_row_of_quick_answers(clock: Clock) -> None:
     pace = Pace()
-    pace.timed(a_slow_thing)
+    pace.timed(clock.a_slow_thing)
 
     for _ in range(QUICK_IN_A_ROW - 1):
-        pace.timed(a_quick_thing)
+        pace.timed(clock.a_quick_thing)
     still_slow = pace.is_slow
-    pace.timed(a_slow_thing)
+    pace.timed(clock.a_slow_thing)
     for _ in range(QUICK_IN_A_ROW - 1):
-        pace.timed(a_quick_thing)
+        pace.timed(clock.a_quick_thing)
     slow_again = pace.is_slow
-    pace.timed(a_quick_thing)
+    pace.timed(clock.a_quick_thing)
 
     assert (still_slow, slow_again, pace.is_slow) == (True, True, False)
 

@@ -9,12 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from uploadstream.servers.listening import listen, port_of, reserve
-from uploadstream.servers.workers import STARTS_MAX
+from uploadstream.servers.workers import STARTS_MAX, WAIT_SECONDS_MIN
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = "from tests.worker_samples import main; main()"
@@ -50,7 +51,7 @@ def port_when_ready(supervisor: subprocess.Popen[str]) -> int:
 
 def ask(port: int, path: str = "/") -> int:
     """The pid of whoever answers."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONG_SECONDS)
     connection.request("GET", path)
     pid = int(connection.getresponse().read())
     connection.close()
@@ -70,7 +71,7 @@ def lives(pid: int) -> bool:
     return state != "Z"
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = LONG_SECONDS) -> bool:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -111,7 +112,7 @@ def test_told_to_stop_they_finish_what_they_do_and_all_is_well(start: Start, num
     supervisor = start("serve")
     port = port_when_ready(supervisor)
     pids = answering(port)
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONG_SECONDS)
     connection.request("GET", "/slow")
     time.sleep(0.2)
 
@@ -120,7 +121,7 @@ def test_told_to_stop_they_finish_what_they_do_and_all_is_well(start: Start, num
 
     assert int(response.read()) in pids
     assert response.getheader("Connection") == "close"
-    assert supervisor.wait(10) == 0
+    assert supervisor.wait(LONG_SECONDS) == 0
     assert not any(map(lives, pids))
     connection.close()
 
@@ -132,7 +133,7 @@ def test_a_worker_that_does_not_stop_in_time_is_killed_and_that_is_told(start: S
 
     supervisor.send_signal(signal.SIGTERM)
 
-    assert supervisor.wait(10) == 1
+    assert supervisor.wait(LONG_SECONDS) == 1
     assert supervisor.stderr is not None
     assert f"worker {pid} did not end well: killed by SIGKILL" in supervisor.stderr.read()
     assert not lives(pid)
@@ -148,7 +149,7 @@ def test_a_second_interrupt_does_not_wait(start: Start) -> None:
     assert supervisor.poll() is None
     supervisor.send_signal(signal.SIGINT)
 
-    assert supervisor.wait(5) == 130
+    assert supervisor.wait(LONG_SECONDS) == 130
     assert len(pids) == 2
     assert not any(map(lives, pids))
 
@@ -187,12 +188,17 @@ def test_what_cannot_be_started_is_given_up_with_the_reason(start: Start) -> Non
 
 def test_who_dies_again_and_again_is_started_again_at_longer_and_longer_intervals(start: Start) -> None:
     supervisor = start("unwell", 1)
-    time.sleep(4)
+    assert supervisor.stdout is not None
+    deaths: list[float] = []
+    while len(deaths) < 4:
+        word, value = supervisor.stdout.readline().split()
+        deaths += [float(value)] if word == "dies" else []
 
     supervisor.send_signal(signal.SIGTERM)
-    output, errors = supervisor.communicate(timeout=10)
+    _, errors = supervisor.communicate(timeout=LONG_SECONDS)
 
-    assert 3 <= output.split().count("tried") <= 6
+    waits = [later - earlier for earlier, later in pairwise(deaths)]
+    assert all(waited > WAIT_SECONDS_MIN * 2**number for number, waited in enumerate(waits)), waits
     assert "killed by SIGABRT" in errors
     assert "giving up" not in errors
 
