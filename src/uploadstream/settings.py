@@ -14,14 +14,19 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from uploadstream.core.errors import BadField
-from uploadstream.core.media import check_content_type
 from uploadstream.core.session import Limits
 from uploadstream.core.sizes import MIB, iec, parse_size
-from uploadstream.core.type_names import essence
 from uploadstream.ports import Fsync
+from uploadstream.setting_values import (
+    SECONDS,
+    Duration,
+    Hosts,
+    Origins,
+    Patterns,
+    SomeTime,
+)
 
 _PREFIX: Final = "UPLOADSTREAM_"
 # Of the commands that speak to a server; cli/options.py reads them.
@@ -41,107 +46,12 @@ _OF_A_SERVICE: Final = re.compile(
 _SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://", re.ASCII)
 _NEAR: Final = 0.7  # of difflib: a letter too many, a word left out
 
-_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII)
-_PORTS: Final = {"http": ":80", "https": ":443"}  # which browsers leave out
-
-# With or without a star for whatever is before it; or an address, of version 6 with its brackets or without.
-_HOST: Final = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|[0-9a-f:.]+", re.ASCII)
-
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.ASCII)
-# So that a time from now on is always a date.
-LONGEST: Final = timedelta(days=36_500)
 # In our words what pydantic says in those of a parser.
 _MUST: Final = {"int_parsing": "must be a whole number", "bool_parsing": "must be true or false"}
-_SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
 def _size(value: object) -> object:
     return parse_size(value) if isinstance(value, str) else value
-
-
-def _duration(value: object) -> object:
-    """`90`, `90s`, `1.5h`, `30d` as a time."""
-    if not isinstance(value, str):
-        return value
-    match = _DURATION.fullmatch(value.strip())
-    if match is None:
-        message = f"{value!r} is not a duration; write a number and one of {', '.join(_SECONDS)}"
-        raise ValueError(message)
-    seconds = float(match[1]) * _SECONDS[match[2] or "s"]
-    if seconds > LONGEST.total_seconds():
-        message = f"{value!r} is too long; at most {LONGEST.days}d"
-        raise ValueError(message)
-    return timedelta(seconds=seconds)
-
-
-def _more_than_nothing(value: timedelta) -> timedelta:
-    if not value:
-        message = "must be more than 0"
-        raise ValueError(message)
-    return value
-
-
-def _patterns(value: object) -> object:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-def _well_formed(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    if not patterns:
-        message = "no type is let in; write */* for all, or such as image/*,video/mp4"
-        raise ValueError(message)
-    for pattern in patterns:
-        if not _is_pattern(pattern):
-            message = f"{pattern!r} is no pattern of types; write */*, or such as image/* or image/png"
-            raise ValueError(message)
-    return patterns
-
-
-def _is_pattern(text: str) -> bool:
-    """`*/*`, `image/*` or `image/png`: a star stands for a whole word."""
-    try:
-        kind, _, name = essence(check_content_type(text)).partition("/")
-    except BadField:
-        return False
-    return (kind, name) == ("*", "*") or ("*" not in kind and (name == "*" or "*" not in name))
-
-
-def _origins(value: object) -> object:
-    """Origins as browsers spell them: lower case, no slash at the end, no port that goes without saying."""
-    if not isinstance(value, str):
-        return value
-    origins = (part.strip().lower().rstrip("/") for part in value.split(","))
-    return tuple(origin.removesuffix(_PORTS.get(origin.partition("://")[0], "")) for origin in origins if origin)
-
-
-def _are_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
-    for origin in origins:
-        if origin not in {"*", "null"} and not _ORIGIN.fullmatch(origin):
-            message = f"{origin!r} is no origin; write *, or such as https://app.example.com,http://localhost:3000"
-            raise ValueError(message)
-    return origins
-
-
-def _hosts(value: object) -> object:
-    """Hosts as they are compared: lower case, other letters than ASCII as they are looked up; `off` is none."""
-    if not isinstance(value, str):
-        return value
-    hosts = (part.strip().lower().rstrip(".").strip("[]") for part in value.split(","))
-    return tuple(_looked_up(host) for host in hosts if host and host != "off")
-
-
-def _looked_up(host: str) -> str:
-    try:
-        return host if host.isascii() else host.encode("idna").decode()
-    except UnicodeError:
-        return host
-
-
-def _are_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
-    for host in hosts:
-        if not _HOST.fullmatch(host):
-            message = f"{host!r} is no host; write *, or such as example.com,*.example.org"
-            raise ValueError(message)
-    return hosts
 
 
 def _dsn(value: str, *, scheme: str) -> str:
@@ -163,12 +73,7 @@ def _known_mode(value: object) -> object:
 
 
 Size = Annotated[int, BeforeValidator(_size), Field(gt=0)]
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-SomeTime = Annotated[Duration, AfterValidator(_more_than_nothing)]
 Port = Annotated[int, Field(ge=0, le=65535)]
-Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins), AfterValidator(_are_origins)]
-Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts), AfterValidator(_are_hosts)]
-Patterns = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_patterns), AfterValidator(_well_formed)]
 
 
 class Auth(enum.StrEnum):
@@ -309,8 +214,8 @@ def spelled(default: object) -> str:
     """A default as its variable would be written."""
     if isinstance(default, timedelta):
         seconds = int(default.total_seconds())
-        unit = next(unit for unit in ("d", "h", "s") if seconds % _SECONDS[unit] == 0)
-        return f"{seconds // int(_SECONDS[unit])}{unit}"
+        unit = next(unit for unit in ("d", "h", "s") if seconds % SECONDS[unit] == 0)
+        return f"{seconds // int(SECONDS[unit])}{unit}"
     if isinstance(default, tuple):
         return ",".join(map(str, default))
     return iec(default).replace(" ", "") if isinstance(default, int) and default >= MIB else str(default)
