@@ -32,10 +32,12 @@ async def origin(*answers: Answer, tls: ssl.SSLContext | None = None) -> AsyncIt
     found = Origin()
     tasks: set[asyncio.Task[object]] = set()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(serve(reader, writer))
+        task.add_done_callback(lambda _: writer.transport.abort())  # whether it had begun or not
         tasks.add(task)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answer = answers[min(len(found.requests), len(answers) - 1)]
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             found.requests.append(await reader.readuntil(b"\r\n\r\n"))
@@ -45,10 +47,8 @@ async def origin(*answers: Answer, tls: ssl.SSLContext | None = None) -> AsyncIt
                 await writer.wait_closed()
             except ConnectionError:
                 found.gone.set()
-            finally:
-                writer.transport.abort()
 
-    server = await asyncio.start_server(serve, HOST, 0, ssl=tls)
+    server = await asyncio.start_server(connected, HOST, 0, ssl=tls)
     found.port = server.sockets[0].getsockname()[1]
     try:
         yield found
@@ -57,6 +57,7 @@ async def origin(*answers: Answer, tls: ssl.SSLContext | None = None) -> AsyncIt
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # for the transports to end
 
 
 def says(*lines: str, body: bytes = b"", status: str = "200 OK") -> Answer:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from uploadstream.core.access import Forbidden, Unauthenticated
 from uploadstream.core.allowances import LimitReached, QuotaExceeded, RateLimited, TooManyActive
+from uploadstream.core.claims import KeysUnavailable
 from uploadstream.core.errors import (
     BadBodyType,
     BadField,
@@ -102,6 +103,7 @@ SAID: list[tuple[Refusal, str]] = [
     (HookFailed(hook="before_create"), "The application's before_create failed; nothing was begun, retry"),
     (Forbidden(why="Members only"), "Members only"),
     (Unauthenticated(why="Log in first"), "Log in first"),
+    (KeysUnavailable(), "Keys of tokens are not reachable; nothing was lost, retry"),
     (Draining(), "Server is about to stop; nothing was lost, retry"),
 ]
 

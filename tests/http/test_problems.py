@@ -9,6 +9,7 @@ from tests.core.test_errors import SAID
 from uploadstream.core.access import Forbidden, Unauthenticated
 from uploadstream.core.allowances import LimitReached, QuotaExceeded, RateLimited, TooManyActive
 from uploadstream.core.checks import together
+from uploadstream.core.claims import KeysUnavailable
 from uploadstream.core.errors import (
     BadBodyType,
     BadField,
@@ -79,6 +80,7 @@ EXPECTED: dict[type[Refusal], int] = {
     BytesLost: 503,
     CatalogUnavailable: 503,
     HookFailed: 503,
+    KeysUnavailable: 503,
     TooManyListeners: 503,
     Draining: 503,
 }

@@ -34,12 +34,12 @@
         │   └── BytesLost        bytes that were taken cannot be kept
         ├── CatalogUnavailable
         ├── HookFailed           the application around us did not say what it thinks of it
+        ├── KeysUnavailable      what tokens are checked with cannot be had (claims.py)
         ├── TooManyListeners     as many hear of events as can be told
         └── Draining             the server is about to stop
 
-No error knows a status code: each protocol has one table from these classes to its own words. An error's public
-attributes are its numbers; `str` says them in a sentence, without a hole where a text is empty; `reason` is the stable
-name that clients may compare.
+No error knows a status code: each protocol has one table from these classes to its own words. Its public attributes are
+its numbers; `str` says them in a sentence, without a hole where a text is empty; clients may compare `reason`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, Re
 from google.rpc.status_pb2 import Status
 from grpc_status.rpc_status import to_status
 
-from uploadstream.core import access, allowances, errors
+from uploadstream.core import access, allowances, claims, errors
 
 DOMAIN: Final = "uploadstream"
 
@@ -57,6 +57,7 @@ STATUS: Final[Mapping[type[errors.Refusal], grpc.StatusCode]] = {
     errors.BytesLost: grpc.StatusCode.UNAVAILABLE,
     errors.CatalogUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.HookFailed: grpc.StatusCode.UNAVAILABLE,
+    claims.KeysUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.TooManyListeners: grpc.StatusCode.UNAVAILABLE,
     errors.Draining: grpc.StatusCode.UNAVAILABLE,
 }
