@@ -36,18 +36,38 @@ class Clock(Protocol):
         ...
 
 
+class Lease(Protocol):
+    """A lease as its holder has it. It may be lost: a holder that stood still for long is taken for dead."""
+
+    def check(self) -> None:
+        """Raise TakenOver if it was lost, CatalogUnavailable if that cannot be told; at once, without asking anybody.
+
+        To be called after a blob was opened and before it is changed: who takes a lease by force fences the blob
+        (BlobStore.fence), and so keeps out those who opened it before, but not those who do after.
+        """
+        ...
+
+    async def give_back(self) -> None:
+        """Let it go before the context ends; TakenOver or CatalogUnavailable unless it was surely held all the time.
+
+        Only then has what its holder wrote become part of the upload. Nothing may be written afterwards.
+        """
+        ...
+
+
 class Leases(Protocol):
     """The right to write one upload, held by at most one request in all processes that share the storage."""
 
     def hold(
-        self, key: str, *, let_go: Callable[[], None] | None = None, patience_seconds: float = 0
-    ) -> AbstractAsyncContextManager[None]:
+        self, key: str, *, let_go: Callable[[], None] | None = None, patience_seconds: float = 0, new: bool = False
+    ) -> AbstractAsyncContextManager[Lease]:
         """Hold `key` inside the context; Busy if another does.
 
         With patience, a holder that came earlier is asked to let go (its `let_go` is called, in its own process) and
         the caller waits so long at most: of several, the newest gets it. A holder whose process is dead holds nothing.
         `let_go` may be called at any time inside the context, more than once, and must return at once; None is for
-        a holder that is done in a moment anyway.
+        a holder that is done in a moment anyway. `new`: nobody else knows the key yet, so nobody can hold it.
+        The end of the context raises nothing: whether the lease was held all the time, `Lease.give_back` says.
         """
         ...
 
@@ -81,6 +101,11 @@ class Sink(Protocol):
         """
         ...
 
+    @property
+    def blob_id(self) -> int:
+        """Which blob this is the end of: once a blob is fenced, another one has its key. Also after the closing."""
+        ...
+
     async def close(self, *, complete: bool, keep: bool = True) -> bool:
         """Let the blob go, with what was written, as durable as the store's policy says of whole or partial blobs.
 
@@ -98,8 +123,12 @@ class BlobStore(Protocol):
     A key is an id made by the Clock. Nothing here guards against two writers: that is the lease's work.
     """
 
-    async def append(self, key: str, *, at: int, staged: bool = False) -> Sink:
+    async def append(
+        self, key: str, *, at: int, staged: bool = False, check: Callable[[], None] = lambda: None
+    ) -> Sink:
         """Open `key` for writing at its end, `at`; a blob that is not there has its end at 0 and is made.
+
+        `check` is called when the blob is open and nothing in it has been changed; what it raises is raised.
 
         Staged: what is written is no part of the blob until it is kept (Sink.close). Until then nothing here shows it,
         and if that never comes, whatever became of this process, it is as if it had not been written.
@@ -133,8 +162,19 @@ class BlobStore(Protocol):
         """Remove the blob and its note; none is fine too."""
         ...
 
-    async def set_note(self, key: str, note: bytes) -> None:
-        """Keep a few bytes beside an open blob. A note may be lost at any time; it is never another blob's."""
+    async def fence(self, key: str, *, check: Callable[[], None] = lambda: None) -> None:
+        """Keep out whoever opened the blob before: what its sinks write, keep, drop or note is no part of it any more.
+
+        The blob stays as it is, without what is staged. `check` is called before this takes effect; what it raises is
+        raised, and nothing was changed. It may take as long as copying the blob. StorageFull.
+        """
+        ...
+
+    async def set_note(self, key: str, note: bytes, *, of: int | None = None) -> None:
+        """Keep a few bytes beside an open blob. A note may be lost at any time; it is never another blob's.
+
+        `of`: the blob that it is about (Sink.blob_id), if it must not be read of one that came in its place.
+        """
         ...
 
     async def note(self, key: str) -> bytes | None:

@@ -46,6 +46,16 @@ async def content(store: BlobStore, key: str) -> bytes | None:
     return None if blob is None else b"".join(await pieces(store, key, 0, blob.size))
 
 
+async def write_in_vain(sink: Sink, views: Sequence[Bytes]) -> None:
+    """Write to a blob that was fenced: nothing comes of it, and a store may say so."""
+    with contextlib.suppress(StorageUnavailable):
+        await write(sink, views)
+
+
+def divide_by_zero() -> None:
+    raise ZeroDivisionError
+
+
 async def listed(store: BlobStore) -> dict[str, Blob]:
     return {blob.key: blob async for blob in store.blobs()}
 
@@ -498,6 +508,108 @@ class BlobStoreContract:
         assert await content(store, key) == b""
         await sink.close(complete=True)
         assert await content(store, key) == b"abc"
+
+    @pytest.mark.parametrize("complete", [False, True])
+    async def test_who_opened_a_blob_before_it_was_fenced_changes_it_no_more(
+        self, store: BlobStore, complete: bool
+    ) -> None:
+        key = a_key()
+        before = await store.append(key, at=0)
+        await write(before, [b"abc"])
+        blob = await store.stat(key)
+
+        await store.fence(key)
+        assert await store.stat(key) == blob
+        await write_in_vain(before, [b"old"])
+        sink = await store.append(key, at=3)
+        await write(sink, [b"new"])
+        await write_in_vain(before, [bytes(9)])
+        await before.close(complete=complete)
+        await sink.close(complete=complete)
+
+        assert sink.blob_id != before.blob_id
+        assert await content(store, key) == b"abcnew"
+        assert list(await listed(store)) == [key]
+
+    @pytest.mark.parametrize("keep", [False, True])
+    @pytest.mark.parametrize("complete", [False, True])
+    @pytest.mark.parametrize("staged", [False, True])
+    async def test_bytes_staged_before_a_blob_was_fenced_are_none_of_it_and_their_end_disturbs_nobody(
+        self, store: BlobStore, staged: bool, complete: bool, keep: bool
+    ) -> None:
+        key = a_key()
+        await store_bytes(store, key, b"abc")
+        before = await store.append(key, at=3, staged=True)
+        await write(before, [b"old, and longer"])
+
+        await store.fence(key)
+        assert await content(store, key) == b"abc"
+        sink = await store.append(key, at=3, staged=staged)
+        await write(sink, [b"new"])
+        await before.close(complete=complete, keep=keep)
+
+        assert await content(store, key) == (b"abc" if staged else b"abcnew")
+        await sink.close(complete=True)
+        assert await content(store, key) == b"abcnew"
+
+    async def test_a_note_about_a_blob_that_was_fenced_is_not_read_of_the_one_in_its_place(
+        self, store: BlobStore
+    ) -> None:
+        key = a_key()
+        before = await store.append(key, at=0)
+        await write(before, [b"abc"])
+        await store.set_note(key, b"abc", of=before.blob_id)
+
+        await store.fence(key)
+        early = await store.note(key)
+        await write_in_vain(before, [b"def"])
+        await store.set_note(key, b"abcdef", of=before.blob_id)
+        late = await store.note(key)
+        await before.close(complete=False)
+
+        assert early in {b"abc", None}
+        assert late is None
+        await store.set_note(key, b"another")
+        assert await store.note(key) == b"another"
+
+    async def test_a_blob_is_fenced_only_if_that_is_still_wanted(self, store: BlobStore) -> None:
+        key = a_key()
+        sink = await store.append(key, at=0)
+        await write(sink, [b"abc"])
+
+        for where in (key, a_key()):
+            with pytest.raises(ZeroDivisionError):
+                await store.fence(where, check=divide_by_zero)
+        await write(sink, [b"def"])
+        await sink.close(complete=False)
+
+        assert await content(store, key) == b"abcdef"
+        assert await store.remove_leftovers(before=datetime.now(UTC) + timedelta(days=1)) == 0
+
+    async def test_a_blob_that_is_not_there_can_be_fenced(self, store: BlobStore) -> None:
+        key = a_key()
+
+        await store.fence(key)
+
+        assert await store.stat(key) is None
+        await store_bytes(store, key, b"abc")
+        assert await content(store, key) == b"abc"
+
+    @pytest.mark.parametrize("staged", [False, True])
+    async def test_who_may_not_write_any_more_when_a_blob_is_open_changes_nothing(
+        self, store: BlobStore, staged: bool
+    ) -> None:
+        key = a_key()
+        await store_bytes(store, key, b"abc")
+        other = await store.append(key, at=3, staged=True)
+        await write(other, [b"def"])
+
+        with pytest.raises(ZeroDivisionError):
+            await store.append(key, at=3, staged=staged, check=divide_by_zero)
+
+        assert await content(store, key) == b"abc"
+        await other.close(complete=True)
+        assert await content(store, key) == b"abcdef"
 
     async def test_a_new_store_has_no_id(self, store: BlobStore) -> None:
         assert await store.store_id() is None

@@ -65,6 +65,10 @@ class FakeDisk:
             self.content += b"".join(views)
             done.set_result(None)
 
+    @property
+    def blob_id(self) -> int:
+        return 0
+
     async def close(self, *, complete: bool, keep: bool = True) -> bool:
         assert self._pending is None, "closed while a write is going on"
         return False

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from tests.engine.world import Engine, World
 from uploadstream.core.session import Limits
-from uploadstream.ports import BlobStore, Catalog, Leases, Ports, Sink
+from uploadstream.ports import BlobStore, Catalog, Lease, Leases, Ports, Sink
 
 
 class Faults:
@@ -66,19 +66,19 @@ class FaultyPort:
             return lambda *args, **kwargs: self._iterate(name, method(*args, **kwargs))
         return lambda *args, **kwargs: faults.around(name, lambda: method(*args, **kwargs))
 
-    async def _append(self, key: str, *, at: int, staged: bool = False) -> object:
+    async def _append(self, key: str, **kwargs: Any) -> object:
         blobs = cast("BlobStore", self._port)
-        opened = await self._faults.around("append", lambda: blobs.append(key, at=at, staged=staged))
+        opened = await self._faults.around("append", lambda: blobs.append(key, **kwargs))
         return FaultySink(cast("Sink", opened), self._faults)
 
     @asynccontextmanager
-    async def _hold(self, key: str, **kwargs: Any) -> AsyncIterator[None]:
+    async def _hold(self, key: str, **kwargs: Any) -> AsyncIterator[Lease]:
         await asyncio.sleep(0)
         self._faults.come_by("before hold")
-        async with cast("Leases", self._port).hold(key, **kwargs):
+        async with cast("Leases", self._port).hold(key, **kwargs) as lease:
             self._faults.come_by("after hold")
             await asyncio.sleep(0)
-            yield
+            yield lease
 
     async def _iterate(self, name: str, iterator: AsyncIterator[object]) -> AsyncIterator[object]:
         await asyncio.sleep(0)
@@ -98,6 +98,10 @@ class FaultySink:
         done = self._sink.write(views, count)
         self._faults.come_by("after write")
         return done
+
+    @property
+    def blob_id(self) -> int:
+        return self._sink.blob_id
 
     async def close(self, *, complete: bool, keep: bool = True) -> bool:
         try:

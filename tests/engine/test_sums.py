@@ -91,7 +91,7 @@ async def test_nothing_has_the_checksum_of_nothing(blobs: CountingBlobs) -> None
 
 async def test_a_note_that_cannot_be_kept_is_no_failure(key: str) -> None:
     class Away(MemoryBlobs):
-        async def set_note(self, key: str, note: bytes) -> None:
+        async def set_note(self, key: str, note: bytes, *, of: int | None = None) -> None:
             raise StorageUnavailable
 
     away = Away(SystemClock())
@@ -108,7 +108,7 @@ async def test_while_a_note_is_being_written_no_other_is_and_none_is_when_the_ke
         writing = 0
         written = 0
 
-        async def set_note(self, key: str, note: bytes) -> None:
+        async def set_note(self, key: str, note: bytes, *, of: int | None = None) -> None:
             self.writing += 1
             assert self.writing == 1
             await asyncio.sleep(0.05)

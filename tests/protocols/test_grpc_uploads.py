@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import Any
 
 import grpc
 import pytest
@@ -352,8 +353,8 @@ async def test_a_stream_that_never_says_what_it_is_about_ends_in_time() -> None:
 async def test_a_slow_store_holds_the_stream_back(rig: Rig) -> None:
     data, free, opening = bytes(32 * MIB), asyncio.Event(), rig.world.blobs.append
 
-    async def append(key: str, *, at: int, staged: bool = False) -> Sink:
-        return SlowSink(await opening(key, at=at, staged=staged), free)
+    async def append(key: str, **kwargs: Any) -> Sink:
+        return SlowSink(await opening(key, **kwargs), free)
 
     rig.world.blobs.append = append  # type: ignore[method-assign]
     uploading = asyncio.ensure_future(rig.upload(pb.FileMetadata(filename="a", size=len(data)), *chunks(data)))
@@ -464,6 +465,10 @@ class SlowSink:
     async def _write(self, views: Sequence[Bytes], count: int) -> None:
         await self._free.wait()
         self._sink.write(views, count)
+
+    @property
+    def blob_id(self) -> int:
+        return self._sink.blob_id
 
     async def close(self, *, complete: bool, keep: bool = True) -> bool:
         return await self._sink.close(complete=complete, keep=keep)

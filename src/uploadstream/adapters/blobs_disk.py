@@ -17,8 +17,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
-from uploadstream.adapters import disk_ends, disk_names
-from uploadstream.adapters.disk_files import make_directories, opened, place_first, replace, sync, temporary, unlink
+from uploadstream.adapters import disk_ends, disk_fences, disk_names
+from uploadstream.adapters.disk_files import make_directories, opened, place_first, sync, temporary, unlink
 from uploadstream.adapters.disk_io import Pace, Room, copy_range, read_now, start_writeback, write_all
 from uploadstream.core.errors import BytesLost, OffsetMismatch, StorageFull, StorageUnavailable
 from uploadstream.core.parts import Span
@@ -66,12 +66,14 @@ class DiskBlobs:
 
         return asyncio.get_running_loop().run_in_executor(self._threads, run)
 
-    async def append(self, key: str, *, at: int, staged: bool = False) -> Sink:
+    async def append(
+        self, key: str, *, at: int, staged: bool = False, check: Callable[[], None] = lambda: None
+    ) -> Sink:
         """See ports.BlobStore."""
         # Nothing here waits, as a request cut meanwhile would leave an open descriptor or a thread at work behind.
         path = self.path(key)
         with translated():
-            fd = _open_end(path, at=at, staged=staged)
+            fd = _open_end(path, at=at, staged=staged, check=check)
         return DiskSink(self, fd, path, at=at, staged=staged)
 
     async def stat(self, key: str) -> Blob | None:
@@ -136,7 +138,7 @@ class DiskBlobs:
         with opened(self.path(span.key)) as source:
             if disk_ends.measured(self.path(span.key))[0] < span.stop:
                 raise StorageUnavailable
-            fd = _open_end(path, at=at, staged=False)
+            fd = _open_end(path, at=at, staged=False, check=lambda: None)
             try:
                 self.room.take(span.stop - span.start)
                 copy_range(source, fd, span, at=at)
@@ -154,7 +156,7 @@ class DiskBlobs:
 
     def _sync(self, path: Path) -> None:
         with suppress(FileNotFoundError):
-            with opened(path) as fd, vouched_for(path, kept=0):
+            with opened(path, os.O_WRONLY) as fd, vouched_for(fd, path, kept=0):
                 os.fsync(fd)
             sync(path.parent)  # the name too
 
@@ -163,17 +165,19 @@ class DiskBlobs:
         path = self.path(key)
         await self.in_thread(unlink, path, disk_names.note_of(path), disk_ends.marker(path))
 
-    async def set_note(self, key: str, note: bytes) -> None:
+    async def fence(self, key: str, *, check: Callable[[], None] = lambda: None) -> None:
         """See ports.BlobStore."""
-        await self.in_thread(replace, disk_names.note_of(self.path(key)), note)
+        durable = self.fsync is not Fsync.NEVER
+        await self.in_thread(disk_fences.fence, self.path(key), self.room, durable=durable, check=check)
+
+    async def set_note(self, key: str, note: bytes, *, of: int | None = None) -> None:
+        """See ports.BlobStore."""
+        await self.in_thread(disk_fences.set_note, self.path(key), note, of)
 
     async def note(self, key: str) -> bytes | None:
         """See ports.BlobStore."""
         with translated():
-            try:
-                return disk_names.note_of(self.path(key)).read_bytes()
-            except FileNotFoundError:
-                return None
+            return disk_fences.note(self.path(key))
 
     async def drop_note(self, key: str) -> None:
         """See ports.BlobStore."""
@@ -235,6 +239,7 @@ class DiskSink:
     def __init__(self, store: DiskBlobs, fd: int, path: Path, *, at: int, staged: bool) -> None:
         self._store = store
         self._fd = fd
+        self._blob_id = os.fstat(fd).st_ino
         self._path = path
         self._start = at
         self._end = at
@@ -276,7 +281,7 @@ class DiskSink:
 
     def _write_durably(self, views: Sequence[Bytes], count: int, at: int) -> None:
         self._write(views, count, at)
-        with vouched_for(self._path, kept=self._durable_end):
+        with vouched_for(self._fd, self._path, kept=self._durable_end):
             os.fdatasync(self._fd)
         if not self._staged:  # whose bytes are none of the blob's yet
             self._durable_end = at + count
@@ -289,6 +294,11 @@ class DiskSink:
             return
         start, self._written_back = self._written_back, stop
         self._writing_back = self._store.in_thread(start_writeback, self._fd, start, stop - start)
+
+    @property
+    def blob_id(self) -> int:
+        """See ports.Sink."""
+        return self._blob_id
 
     async def close(self, *, complete: bool, keep: bool = True) -> bool:
         """See ports.Sink."""
@@ -303,26 +313,30 @@ class DiskSink:
                 await self._store.in_thread(self._sync)
             elif self._staged:
                 with translated():
-                    disk_ends.unmark(self._path)
+                    self._unmark()
         finally:
             os.close(self._fd)
         return durable and (keep or not self._staged)
 
     def _sync(self) -> None:
-        with vouched_for(self._path, kept=self._durable_end):
+        with vouched_for(self._fd, self._path, kept=self._durable_end):
             os.fsync(self._fd)
         if self._staged:
-            disk_ends.unmark(self._path)
+            self._unmark()
         sync(self._path.parent)  # the name too
 
     def _drop(self) -> None:
         os.ftruncate(self._fd, self._start)
-        disk_ends.unmark(self._path)
+        self._unmark()
+
+    def _unmark(self) -> None:
+        if disk_fences.is_current(self._fd, self._path):  # else it is another's mark
+            disk_ends.unmark(self._path)
 
 
 @contextmanager
-def vouched_for(path: Path, *, kept: int) -> Iterator[None]:
-    """If a sync fails, the blob ends behind what was synced before. BytesLost.
+def vouched_for(fd: int, path: Path, *, kept: int) -> Iterator[None]:
+    """If a sync fails, the blob that is open ends behind what was synced before. BytesLost.
 
     Linux says once that pages could not be written, and takes them for written from then on (fsync(2), EIO): the next
     sync would succeed, and they would be read from memory until that is needed for something else.
@@ -331,11 +345,11 @@ def vouched_for(path: Path, *, kept: int) -> Iterator[None]:
         yield
     except OSError as error:
         disk_names.note_of(path).unlink(missing_ok=True)
-        os.truncate(path, kept)
+        os.ftruncate(fd, kept)
         raise BytesLost(kept=kept) from error
 
 
-def _open_end(path: Path, *, at: int, staged: bool) -> int:
+def _open_end(path: Path, *, at: int, staged: bool, check: Callable[[], None]) -> int:
     """The file of a blob that ends at `at`, for writing. OffsetMismatch, OSError."""
     try:
         fd = os.open(path, os.O_WRONLY | (0 if at else os.O_CREAT) | os.O_CLOEXEC, 0o640)
@@ -344,6 +358,7 @@ def _open_end(path: Path, *, at: int, staged: bool) -> int:
             raise OffsetMismatch(expected=0, given=at) from None
         raise
     try:
+        check()
         disk_ends.settle(fd, path, at=at, staged=staged)
     except BaseException:
         os.close(fd)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[int]:
+def opened(path: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
     """A file or directory, open for what needs only a descriptor."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, flags | os.O_CLOEXEC, 0o640)
     try:
         yield fd
     finally:

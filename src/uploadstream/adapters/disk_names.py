@@ -20,10 +20,13 @@ CHECK: Final = "check"
 # Not hidden, so that who copies a store by `cp blobs/*` copies it too.
 _STORE_ID: Final = "store-id"
 _NOTE_SUFFIX: Final = ".note"
+COPY_SUFFIX: Final = ".copy"
 _NOTE: Final = re.compile(rf"({PATTERN}){re.escape(_NOTE_SUFFIX)}", re.ASCII)
 _MARKER: Final = re.compile(rf"({PATTERN}){re.escape(disk_ends.SUFFIX)}", re.ASCII)
-# What `disk_files.temporary` makes of a name.
-_LEFTOVER: Final = re.compile(rf"({_NOTE.pattern}|{CHECK}|{_STORE_ID})\.\w+", re.ASCII)
+# What `disk_files.temporary` makes of a name. A key's own: a copy of its blob that was not finished.
+_LEFTOVER: Final = re.compile(
+    rf"(({_NOTE.pattern}|{CHECK}|{_STORE_ID})\.\w+)|{PATTERN}{re.escape(COPY_SUFFIX)}\.\w+", re.ASCII
+)
 
 
 def shards(root: Path) -> list[Path]:
@@ -42,6 +45,11 @@ def path_of(root: Path, key: str) -> Path:
 def note_of(path: Path) -> Path:
     """The file of the note beside the blob at `path`."""
     return path.with_name(path.name + _NOTE_SUFFIX)
+
+
+def copy_of(path: Path) -> Path:
+    """The name, before `disk_files.temporary`, of what is to take the place of the blob at `path`."""
+    return path.with_name(path.name + COPY_SUFFIX)
 
 
 def store_id_of(root: Path) -> Path:

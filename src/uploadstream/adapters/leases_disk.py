@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from uploadstream.core.errors import Busy, StorageUnavailable
+from uploadstream.ports import Lease
 
 # struct flock on 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid
 _FLOCK: Final = struct.Struct("hhqqi4x")
@@ -40,6 +41,20 @@ class _Holder:
         """Let go for one that came later; one that came before has been overtaken."""
         if self.let_go is not None and arrived > self.arrived:
             self.let_go()
+
+
+class DiskLease:
+    """Held until it is given back: the kernel takes it from nobody who lives, standing still or not."""
+
+    def __init__(self, end: Callable[[], None]) -> None:
+        self._end = end
+
+    def check(self) -> None:
+        """See ports.Lease."""
+
+    async def give_back(self) -> None:
+        """See ports.Lease."""
+        self._end()
 
 
 class DiskLeases:
@@ -81,16 +96,25 @@ class DiskLeases:
 
     @asynccontextmanager
     async def hold(
-        self, key: str, *, let_go: Callable[[], None] | None = None, patience_seconds: float = 0
-    ) -> AsyncIterator[None]:
+        self,
+        key: str,
+        *,
+        let_go: Callable[[], None] | None = None,
+        patience_seconds: float = 0,
+        new: bool = False,  # noqa: ARG002 - it costs next to nothing to look
+    ) -> AsyncIterator[Lease]:
         """See ports.Leases."""
         arrived = time.monotonic_ns()  # the same clock for all processes of a machine
         if not self._take(key):
             await self._wait(key, patience_seconds, arrived)
-        self._held[key] = _Holder(let_go, arrived)
+        self._held[key] = holder = _Holder(let_go, arrived)
         try:
-            yield
+            yield DiskLease(lambda: self._free(key, holder))
         finally:
+            self._free(key, holder)
+
+    def _free(self, key: str, holder: _Holder) -> None:
+        if self._held.get(key) is holder:
             del self._held[key]
             self._lock(key, fcntl.F_UNLCK)
 

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from uploadstream.core.errors import Busy, OffsetMismatch, StorageUnavailable
 from uploadstream.core.parts import Span
-from uploadstream.ports import Blob, Bytes, Clock, Sink
+from uploadstream.ports import Blob, Bytes, Clock, Lease, Sink
 
 
 class MemoryBlobs:
@@ -20,17 +20,20 @@ class MemoryBlobs:
         self._clock = clock
         self.content: dict[str, bytearray] = {}
         self._touched: dict[str, datetime] = {}
-        self._notes: dict[str, bytes] = {}
+        self._notes: dict[str, tuple[int, bytes]] = {}
         self._store_id: str | None = None
 
-    async def append(self, key: str, *, at: int, staged: bool = False) -> Sink:
+    async def append(
+        self, key: str, *, at: int, staged: bool = False, check: Callable[[], None] = lambda: None
+    ) -> Sink:
         """See ports.BlobStore."""
+        check()
         end = len(self.content.get(key, b""))
         if end != at:
             raise OffsetMismatch(expected=end, given=at)
-        self.content.setdefault(key, bytearray())
+        content = self.content.setdefault(key, bytearray())
         self._touched.setdefault(key, self._clock.now())
-        return MemorySink(self, key, staged=staged)
+        return MemorySink(self, key, content, staged=staged)
 
     async def stat(self, key: str) -> Blob | None:
         """See ports.BlobStore."""
@@ -66,13 +69,24 @@ class MemoryBlobs:
         self._touched.pop(key, None)
         self._notes.pop(key, None)
 
-    async def set_note(self, key: str, note: bytes) -> None:
+    async def fence(self, key: str, *, check: Callable[[], None] = lambda: None) -> None:
         """See ports.BlobStore."""
-        self._notes[key] = note
+        check()
+        if key in self.content:
+            self._notes.pop(key, None)
+            self.content[key] = bytearray(self.content[key])
+
+    async def set_note(self, key: str, note: bytes, *, of: int | None = None) -> None:
+        """See ports.BlobStore."""
+        self._notes[key] = (self._blob_id(key) if of is None else of, note)
 
     async def note(self, key: str) -> bytes | None:
         """See ports.BlobStore."""
-        return self._notes.get(key)
+        of, note = self._notes.get(key, (0, None))
+        return note if of == self._blob_id(key) else None
+
+    def _blob_id(self, key: str) -> int:
+        return id(self.content[key]) if key in self.content else 0
 
     async def drop_note(self, key: str) -> None:
         """See ports.BlobStore."""
@@ -110,17 +124,18 @@ class MemoryBlobs:
     async def check(self) -> None:
         """See ports.BlobStore."""
 
-    def add(self, key: str, content: Bytes) -> None:
-        """The blob has got bytes."""
-        self.content.setdefault(key, bytearray()).extend(content)
-        self._touched[key] = self._clock.now()
+    def add(self, key: str, blob: bytearray, content: Bytes) -> None:
+        """A blob has got bytes; it may not be the key's any more."""
+        blob += content
+        if self.content.get(key) is blob:
+            self._touched[key] = self._clock.now()
 
 
 class MemorySink:
     """The end of a bytearray."""
 
-    def __init__(self, store: MemoryBlobs, key: str, *, staged: bool) -> None:
-        self._store, self._key = store, key
+    def __init__(self, store: MemoryBlobs, key: str, blob: bytearray, *, staged: bool) -> None:
+        self._store, self._key, self._blob = store, key, blob
         self._staged = bytearray() if staged else None
 
     def write(self, views: Sequence[Bytes], count: int) -> None:
@@ -130,15 +145,34 @@ class MemorySink:
             message = f"told {count} bytes"
             raise ValueError(message)
         if self._staged is None:
-            self._store.add(self._key, content)
+            self._store.add(self._key, self._blob, content)
         else:
             self._staged += content
+
+    @property
+    def blob_id(self) -> int:
+        """See ports.Sink."""
+        return id(self._blob)
 
     async def close(self, *, complete: bool, keep: bool = True) -> bool:  # noqa: ARG002 - nothing here is durable
         """See ports.Sink."""
         if self._staged is not None and keep:
-            self._store.add(self._key, self._staged)
+            self._store.add(self._key, self._blob, self._staged)
         return False
+
+
+class MemoryLease:
+    """Held until it is given back: a process that stands still keeps all of its requests from going on."""
+
+    def __init__(self, end: Callable[[], None]) -> None:
+        self._end = end
+
+    def check(self) -> None:
+        """See ports.Lease."""
+
+    async def give_back(self) -> None:
+        """See ports.Lease."""
+        self._end()
 
 
 class MemoryLeases:
@@ -151,16 +185,25 @@ class MemoryLeases:
 
     @asynccontextmanager
     async def hold(
-        self, key: str, *, let_go: Callable[[], None] | None = None, patience_seconds: float = 0
-    ) -> AsyncIterator[None]:
+        self,
+        key: str,
+        *,
+        let_go: Callable[[], None] | None = None,
+        patience_seconds: float = 0,
+        new: bool = False,  # noqa: ARG002 - it costs nothing to look
+    ) -> AsyncIterator[Lease]:
         """See ports.Leases."""
         arrived = next(self._arrivals)
         if key in self._held:
             await self._wait(key, patience_seconds, arrived)
-        self._held[key] = (arrived, let_go)
+        self._held[key] = holder = (arrived, let_go)
         try:
-            yield
+            yield MemoryLease(lambda: self._free(key, holder))
         finally:
+            self._free(key, holder)
+
+    def _free(self, key: str, holder: tuple[int, Callable[[], None] | None]) -> None:
+        if self._held.get(key) is holder:
             del self._held[key]
             self._freed.set()
 

@@ -56,6 +56,11 @@ class CheckedSink:
         if digest is not None:
             self._sums.check(digest, at=self._at)
 
+    @property
+    def blob_id(self) -> int:
+        """See ports.Sink."""
+        return self._sink.blob_id
+
     async def close(self, *, complete: bool, keep: bool = True) -> bool:
         """See ports.Sink."""
         return await self._sink.close(complete=complete, keep=keep)

@@ -58,11 +58,11 @@ class Receiver:
 
         `whole`: a body that is cut is worth nothing, so nothing is noted or synced for it.
         """
-        sink, checked = await self._open(session, incoming)
+        sink, checked = await self._open(session, incoming, check=pouring.check)
         terms = Terms(session.room, session.overrun, self._check_of_head(session, staged=checked is not None))
         intake = Intake(sink, self._buffers, before, terms)
-        notes = None if whole else NoteKeeper(self._blobs, session.id, intake, staged=checked is not None)
         end, keep = _Ending(), checked is None
+        notes = None if whole else NoteKeeper(self._blobs, session.id, intake, of=sink.blob_id, staged=not keep)
         try:
             await self._watch.run(pouring, incoming.pour, intake)
             await intake.close()
@@ -77,11 +77,13 @@ class Receiver:
             await uncancelled(self._settle(intake, sink, notes, end, keep=keep))
         return Received(intake.offset, intake.crc, intake.head)
 
-    async def _open(self, session: Session, incoming: Incoming) -> tuple[Sink, CheckedSink | None]:
+    async def _open(
+        self, session: Session, incoming: Incoming, *, check: Callable[[], None]
+    ) -> tuple[Sink, CheckedSink | None]:
         """The end of the upload's blob; staged, if there is a checksum to be checked first."""
         if incoming.digest is None:
-            return await self._blobs.append(session.id, at=session.offset), None
-        staged = await self._blobs.append(session.id, at=session.offset, staged=True)
+            return await self._blobs.append(session.id, at=session.offset, check=check), None
+        staged = await self._blobs.append(session.id, at=session.offset, staged=True, check=check)
         checked = CheckedSink(staged, incoming.digest, at=session.offset)
         return checked, checked
 
@@ -180,6 +182,10 @@ class _NoSink:
 
     def write(self, views: Sequence[Bytes], count: int) -> None:  # noqa: ARG002 - the port's signature
         raise StorageUnavailable
+
+    @property
+    def blob_id(self) -> int:
+        return 0
 
     async def close(self, *, complete: bool, keep: bool = True) -> bool:  # noqa: ARG002 - as above
         return False

@@ -56,10 +56,12 @@ def _read_note(note: bytes | None) -> Summed:
     return Summed(*_NOTE.unpack(note)) if note is not None and len(note) == _NOTE.size else Summed()
 
 
-async def write_note(blobs: BlobStore, key: str, *, size: int, crc: int, durable: bool = False) -> None:
+async def write_note(
+    blobs: BlobStore, key: str, *, size: int, crc: int, durable: bool = False, of: int | None = None
+) -> None:
     """Remember what the first `size` bytes have for a checksum; a note that cannot be kept costs only time."""
     try:
-        await blobs.set_note(key, _NOTE.pack(size, crc, durable))
+        await blobs.set_note(key, _NOTE.pack(size, crc, durable), of=of)
     except StorageUnavailable:
         return
 
@@ -76,8 +78,10 @@ async def sum_of(pieces: AsyncIterable[bytes] | None, algorithm: str) -> bytes:
 class NoteKeeper:
     """Writes the note of one append: at its end, and every few seconds while it lasts, unless its bytes are staged."""
 
-    def __init__(self, blobs: BlobStore, key: str, intake: Intake, *, staged: bool = False) -> None:
-        self._blobs, self._key, self._intake = blobs, key, intake
+    def __init__(
+        self, blobs: BlobStore, key: str, intake: Intake, *, of: int | None = None, staged: bool = False
+    ) -> None:
+        self._blobs, self._key, self._intake, self._of = blobs, key, intake, of
         self._loop = asyncio.get_running_loop()
         self._timer = None if staged else self._loop.call_later(NOTE_SECONDS, self._write)
         self._writing: asyncio.Task[None] | None = None
@@ -89,7 +93,7 @@ class NoteKeeper:
 
     async def write(self, size: int, crc: int, *, durable: bool = False) -> None:
         """Remember that the first `size` bytes have the checksum `crc`."""
-        await write_note(self._blobs, self._key, size=size, crc=crc, durable=durable)
+        await write_note(self._blobs, self._key, size=size, crc=crc, durable=durable, of=self._of)
 
     async def stop(self) -> None:
         """No note is being written when this returns."""

@@ -201,6 +201,8 @@ class Uploads:
         received = await self._receiver.receive(session, await self._receiver.sums(session), pouring, incoming)
         session = replace(session, offset=received.size, touched_at=self._clock.now())
         if not session.is_completed_by(complete=incoming.complete):
+            if pouring.lease is not None:
+                await pouring.lease.give_back()  # what was written is the upload's only if it was held until now
             return Uploaded(session)
         return await self._publish(session, caller, received, incoming.digest_of_all(session.declared))
 
@@ -232,7 +234,7 @@ class Uploads:
         """Receive a whole file, all or nothing: whatever goes wrong, nothing of it is left. Errors as of `append`."""
         session = await self._begin(declared, caller)
         pouring = Pouring()
-        async with self._held(session.id, caller, pouring):
+        async with self._held(session.id, caller, pouring, new=True):
             try:
                 incoming = Incoming(pour, complete=True, digest=digest)
                 received = await self._receiver.receive(session, Received.nothing(), pouring, incoming, whole=True)
@@ -330,8 +332,10 @@ class Uploads:
         return Uploaded(_complete(file, self.limits), file)
 
     @asynccontextmanager
-    async def _held(self, upload_id: str, caller: Caller, pouring: Pouring) -> AsyncIterator[None]:
-        """The upload's lease. Its holder is asked to let go only by somebody who may see the upload."""
+    async def _held(
+        self, upload_id: str, caller: Caller, pouring: Pouring, *, new: bool = False
+    ) -> AsyncIterator[None]:
+        """The upload's lease, given to the pouring. Only who may see the upload has its holder asked to let go."""
         check_id(upload_id, kind="upload")
 
         def let_go() -> None:
@@ -340,10 +344,12 @@ class Uploads:
         async with AsyncExitStack() as stack:
             hold = self._leases.hold
             try:
-                await stack.enter_async_context(hold(upload_id, let_go=let_go))
+                held = hold(upload_id, let_go=let_go, new=new)
+                pouring.lease = await stack.enter_async_context(held)
             except Busy:
                 await self.status(upload_id, caller)
-                await stack.enter_async_context(hold(upload_id, let_go=let_go, patience_seconds=PATIENCE_SECONDS))
+                held = hold(upload_id, let_go=let_go, patience_seconds=PATIENCE_SECONDS)
+                pouring.lease = await stack.enter_async_context(held)
             yield
 
 

@@ -16,6 +16,7 @@ from uploadstream.core.errors import BodyTimeout, Refusal
 from uploadstream.core.session import Declared
 from uploadstream.engine.checking import Given
 from uploadstream.engine.intake import Intake
+from uploadstream.ports import Lease
 
 LOOK_SECONDS: Final = 0.1
 
@@ -50,14 +51,20 @@ class Incoming:
 
 
 class Pouring:
-    """One body on its way into an intake, which can be stopped from outside."""
+    """One body on its way into an intake, which can be stopped from outside. `lease`: the right to write it."""
 
     def __init__(self) -> None:
         self.intake: Intake | None = None
         self.quiet_since = 0.0
+        self.lease: Lease | None = None
         self._task: asyncio.Task[object] | None = None
         self._is_cancelled = False
         self._why: Refusal | None = None
+
+    def check(self) -> None:
+        """Raise unless its bytes may be written: ports.Lease.check."""
+        if self.lease is not None:
+            self.lease.check()
 
     def stop(self, why: Refusal) -> None:
         """End the body now, or as soon as it begins, with the error `why`."""
