@@ -16,12 +16,28 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 HOST = "127.0.0.1"
 READY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 40.0
 POLL_SECONDS = 0.02
+
+
+class Process(Protocol):
+    """What is asked of a process; subprocess.Popen has more."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def terminate(self) -> None: ...
 
 
 class ServerFailed(Exception):
@@ -153,8 +169,8 @@ class RunningServer:
             *self._options,
         ]
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
+    def _spawn(self) -> Process:
+        return subprocess.Popen(
             self._command(),
             env=self._environment,
             stdin=subprocess.DEVNULL,
@@ -162,7 +178,9 @@ class RunningServer:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        self._process = process
+
+    def _start(self) -> Process:
+        process = self._process = self._spawn()
         try:
             self._wait_until_ready(process)
         except BaseException:
@@ -170,7 +188,7 @@ class RunningServer:
             raise
         return process
 
-    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+    def _wait_until_ready(self, process: Process) -> None:
         deadline = time.monotonic() + READY_SECONDS_MAX
         while not self._is_ready():
             if process.poll() is not None:

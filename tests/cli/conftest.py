@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import CommandLine
+from tests.prepared_server import PreparedServer
 from tests.running_server import RunningServer
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with RunningServer(tmp_path_factory.mktemp("server") / "data") as running:
+    with PreparedServer(tmp_path_factory.mktemp("server") / "data") as running:
         yield running
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.prepared_server import PreparedServer
 from tests.running_server import RunningServer
 from uploadstream.client import errors
 
@@ -18,7 +19,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with RunningServer(tmp_path_factory.mktemp("server") / "data") as running:
+    with PreparedServer(tmp_path_factory.mktemp("server") / "data") as running:
         yield running
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.prepared_server import PreparedServer
 from tests.running_server import RunningServer
 from uploadstream import AsyncClient, Client, Progress, Step, UploadError
 from uploadstream.core.sizes import MIB
@@ -18,7 +19,7 @@ DATA = random.Random(3).randbytes(3_000_000)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with RunningServer(tmp_path_factory.mktemp("server") / "data") as running:
+    with PreparedServer(tmp_path_factory.mktemp("server") / "data") as running:
         yield running
 
 
@@ -196,7 +197,7 @@ def test_nobody_there_is_said_with_advice(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("protocol", ["grpc", "tus"])
 async def test_a_server_killed_in_the_middle_costs_nothing_but_time(tmp_path: Path, protocol: str) -> None:
-    with RunningServer(tmp_path / "data") as server:
+    with PreparedServer(tmp_path / "data") as server:
         kills = [1_000_000, 2_000_000]
 
         def kill(progress: Progress) -> None:

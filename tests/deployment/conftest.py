@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.deployment.proxies import CERTIFICATE, Proxy, caddy, haproxy, nginx
+from tests.prepared_server import PreparedServer
 from tests.running_server import RunningServer
 
 EXAMPLES = {"nginx": nginx, "HAProxy": haproxy, "Caddy": caddy}
@@ -24,7 +25,7 @@ def trust() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with RunningServer(tmp_path_factory.mktemp("server") / "data") as running:
+    with PreparedServer(tmp_path_factory.mktemp("server") / "data") as running:
         yield running
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests.cli.running import CommandLine
 from tests.deployment.proxies import CERTIFICATE, KEY, NAME, Proxy, nginx_with, temporary_paths
+from tests.prepared_server import PreparedServer
 from tests.running_server import HOST, RunningServer, free_ports
 from uploadstream.cli.findings import Finding, Level
 from uploadstream.cli.outside import tls
@@ -176,7 +177,7 @@ def test_a_method_that_is_not_let_through_is_named_with_who_refuses_it(found: Fo
 
 
 def test_a_storage_without_room_for_the_largest_file_is_a_warning(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, environment={"UPLOADSTREAM_MAX_FILE_SIZE": "900TiB"}) as server:
+    with PreparedServer(tmp_path, environment={"UPLOADSTREAM_MAX_FILE_SIZE": "900TiB"}) as server:
         there = Deployment(Endpoint.parse(server.http_url), {"X-User-Id": USER})
         with closing(there):
             size, fields = check_sizes(there)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.interop.tools import grpcurl_program, required_program, tus_js_script
 from tests.interop.tus_js import TusJs
+from tests.prepared_server import PreparedServer
 from tests.running_server import RunningServer
 
 MIB = 2**20
@@ -16,7 +17,7 @@ MIB = 2**20
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """One server for all tests that do not stop it; each test looks at its own uploads only."""
-    with RunningServer(tmp_path_factory.mktemp("server") / "data") as running:
+    with PreparedServer(tmp_path_factory.mktemp("server") / "data") as running:
         yield running
 
 

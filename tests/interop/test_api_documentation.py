@@ -15,6 +15,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
+from tests.prepared_server import PreparedServer
 from tests.running_server import RunningServer
 
 EXAMPLES_MAX = 10
@@ -35,7 +36,7 @@ OPERATIONS = [
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with RunningServer(tmp_path_factory.mktemp("server") / "data") as running:
+    with PreparedServer(tmp_path_factory.mktemp("server") / "data") as running:
         yield running
 
 

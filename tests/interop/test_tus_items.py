@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.interop.stored import clock_of
+from tests.prepared_server import PreparedServer
 from tests.robustness.raw_tus import RawTus, answer_on
 from tests.running_server import HOST, RunningServer
 
@@ -308,7 +309,7 @@ def test_t19_every_answer_to_a_post_or_patch_says_when_the_upload_ends(
 
 
 def test_t20_an_upload_that_nobody_came_back_to_is_410(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, environment={"UPLOADSTREAM_UPLOAD_TTL": "1s"}) as server:
+    with PreparedServer(tmp_path, environment={"UPLOADSTREAM_UPLOAD_TTL": "1s"}) as server:
         with httpx.Client(base_url=server.http_url) as client:
             path = created(client)
         time.sleep(1.1)

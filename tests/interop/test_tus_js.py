@@ -9,6 +9,7 @@ import pytest
 
 from tests.interop.stored import content_url, description, head, id_of, sha256_of, stored_sha256
 from tests.interop.tus_js import TusJs
+from tests.prepared_server import PreparedServer
 from tests.running_server import RunningServer
 
 MIB = 2**20
@@ -134,7 +135,7 @@ def listed(server: RunningServer, what: str, user: str) -> list[dict[str, object
 def test_a_client_outlives_a_kill_of_the_server_by_itself(
     tus_js_installed: tuple[str, Path], large_file: Path, tmp_path: Path
 ) -> None:
-    with RunningServer(tmp_path / "data") as server:
+    with PreparedServer(tmp_path / "data") as server:
         tus_js = TusJs(*tus_js_installed, f"{server.http_url}/files")
         job = tus_js.start(large_file, pauseMs=2, options={"chunkSize": 5 * MIB, "retryDelays": [500] * 40})
         job.wait_for_progress(20 * MIB)

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.prepared_server import PreparedServer
 from tests.robustness.raw_tus import RawTus
 from tests.running_server import RunningServer
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with RunningServer(tmp_path_factory.mktemp("data")) as running:
+    with PreparedServer(tmp_path_factory.mktemp("data")) as running:
         yield running
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.prepared_server import PreparedServer
 from tests.robustness.raw_tus import RawTus, reset
 from tests.robustness.uploading import content_of
 from tests.running_server import RunningServer
@@ -147,7 +148,7 @@ def timed_upload(tus: RawTus, content: bytes) -> float:
 
 
 def test_t10_a_silent_body_ends_with_408_and_keeps_its_bytes(tmp_path: Path) -> None:
-    with RunningServer(tmp_path, environment={"UPLOADSTREAM_READ_TIMEOUT": "1s"}) as server:
+    with PreparedServer(tmp_path, environment={"UPLOADSTREAM_READ_TIMEOUT": "1s"}) as server:
         tus = RawTus("127.0.0.1", server.http_port)
         path = tus.create(1000)
         with tus.begin_patch(path, offset=0, length=1000) as connection:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.prepared_server import PreparedServer
 from tests.robustness.raw_tus import RawTus
 from tests.running_server import RunningServer
 
@@ -41,7 +42,7 @@ def blobs(server: RunningServer) -> set[str]:
 
 def test_t28_a_joined_file_survives_whatever_its_server_dies_of(tmp_path: Path) -> None:
     dice, whole = random.Random(7), b"".join(PARTS)
-    with RunningServer(tmp_path) as server:
+    with PreparedServer(tmp_path) as server:
         tus = RawTus("127.0.0.1", server.http_port)
         file_id = joined(tus, [partial(tus, content) for content in PARTS])
         url = f"{server.http_url}/api/v1/files/{file_id}/content"

@@ -16,6 +16,7 @@ import grpc.aio
 import httpx
 import pytest
 
+from tests.prepared_server import PreparedServer
 from tests.robustness.cutting_proxy import Cut, CuttingProxy
 from tests.robustness.uploading import GrpcUpload, blobs_of, chunks, content_of, digest
 from tests.running_server import RunningServer
@@ -56,7 +57,7 @@ async def cut_off(
 async def test_a_stream_cut_anywhere_is_continued_at_once(tmp_path: Path, tell: Callable[[str], None]) -> None:
     rng = random.Random(SEED)
     waits: Counter[str] = Counter()
-    with RunningServer(tmp_path, environment={"UPLOADSTREAM_FSYNC": "never"}) as server:
+    with PreparedServer(tmp_path, environment={"UPLOADSTREAM_FSYNC": "never"}) as server:
         async with (
             grpc.aio.insecure_channel(server.grpc_target) as channel,
             httpx.AsyncClient(base_url=server.http_url, timeout=60) as http,
@@ -88,7 +89,7 @@ async def test_a_stream_cut_anywhere_is_continued_at_once(tmp_path: Path, tell: 
 @pytest.mark.parametrize("cut", [Cut.RESET, Cut.END])
 async def test_a_stream_that_is_all_or_nothing_leaves_nothing_when_cut(tmp_path: Path, cut: Cut) -> None:
     content = content_of(random.Random(SEED), SIZE)
-    with RunningServer(tmp_path) as server:
+    with PreparedServer(tmp_path) as server:
         metadata = pb.FileMetadata(filename="noise.bin", size=SIZE)
         with await cut_off(server, content, metadata, at=SIZE // 2, cut=cut):
             await asyncio.sleep(0.5)

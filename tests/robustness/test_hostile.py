@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.prepared_server import PreparedServer
 from tests.robustness.raw_tus import RawTus, answer_on
 from tests.robustness.uploading import blobs_of
 from tests.running_server import RunningServer
@@ -103,7 +104,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_an_error_that_loses_nothing_and_passes(small_disk: Path) -> None:
     ballast = small_disk / "ballast"
     content = os.urandom(8 << 20)
-    with RunningServer(small_disk / "data") as server:
+    with PreparedServer(small_disk / "data") as server:
         tus = RawTus("127.0.0.1", server.http_port)
         path = tus.create(len(content))
         with tus.begin_patch(path, offset=0, length=len(content)) as connection:
@@ -130,7 +131,7 @@ def test_a_full_disk_is_an_error_that_loses_nothing_and_passes(small_disk: Path)
 
 def test_on_a_disk_that_uploads_have_filled_what_takes_room_can_be_deleted(small_disk: Path) -> None:
     content = os.urandom(8 << 20)
-    with RunningServer(small_disk / "data") as server:
+    with PreparedServer(small_disk / "data") as server:
         tus = RawTus("127.0.0.1", server.http_port)
         paths = [tus.create(len(content)) for _ in range(6)]  # each of them has room, all together have not
 

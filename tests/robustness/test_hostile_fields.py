@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.prepared_server import PreparedServer
 from tests.robustness.raw_tus import RawTus
 from tests.running_server import RunningServer
 
@@ -303,7 +304,7 @@ class Target:
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """A server that waits one second for a body that does not come."""
-    with RunningServer(tmp_path_factory.mktemp("data"), options=["--read-timeout", "1s"]) as running:
+    with PreparedServer(tmp_path_factory.mktemp("data"), options=["--read-timeout", "1s"]) as running:
         yield Target(running)
 
 

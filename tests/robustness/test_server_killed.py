@@ -16,6 +16,7 @@ import grpc.aio
 import httpx
 import pytest
 
+from tests.prepared_server import PreparedServer
 from tests.robustness.uploading import (
     CONNECTION_ERRORS,
     GrpcUpload,
@@ -103,7 +104,7 @@ async def test_nothing_acknowledged_is_lost_when_processes_are_killed(
 ) -> None:
     rng = random.Random(seed)
     run = Run(rng)
-    with RunningServer(tmp_path, options=["--workers", str(workers), "--fsync", "never"]) as server:
+    with PreparedServer(tmp_path, options=["--workers", str(workers), "--fsync", "never"]) as server:
         options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 100)]
         async with (
             httpx.AsyncClient(base_url=server.http_url, timeout=60) as http,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
+from tests.prepared_server import PreparedServer
 from tests.running_server import RunningServer
 from tests.web.chromium import WIDE, Window, start_browser
 
@@ -13,7 +14,7 @@ from tests.web.chromium import WIDE, Window, start_browser
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """One server for all tests of a module."""
-    with RunningServer(tmp_path_factory.mktemp("server") / "data") as running:
+    with PreparedServer(tmp_path_factory.mktemp("server") / "data") as running:
         yield running
 
 
