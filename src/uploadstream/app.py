@@ -124,10 +124,10 @@ async def service(
         watch = Watch(read_timeout_seconds=settings.read_timeout.total_seconds())
         hooks = hooks_on(ports)
         opened.push_async_callback(hooks.close)
-        files = Files(ports, hooks)
+        files = Files(ports, hooks, trash_ttl=settings.trash_ttl)
         receiver = Receiver(ports, watch, Buffers(), settings.limits, hooks)
         uploads = Uploads(ports, files, receiver, settings.limits, hooks)
-        sweeper = Sweeper(ports, uploads, tombstone_ttl=settings.trash_ttl)
+        sweeper = Sweeper(ports, uploads, trash_ttl=settings.trash_ttl)
         events = Events(ports, uploads)
         opened.callback(events.stop)
         web = HttpWeb(settings.fetch_hosts) if settings.fetch_hosts else None

@@ -297,6 +297,23 @@ class Catalog(Protocol):
         """Write `file.deleted_at` with its audit row; False, and nothing, if another did the same before."""
         ...
 
+    async def purgeable(
+        self, *, before: datetime, after: Position | None, limit: int
+    ) -> Sequence[tuple[Position, File]]:
+        """Files in the trash since `before` or longer, the longest first; a Position is the file's own there."""
+        ...
+
+    async def purge(self, file: File, audit: Audit) -> bool:
+        """Forget a file in the trash, with its need of parts and its job, and add the trail's row.
+
+        False, and nothing, if it is not in the trash since `file.deleted_at`. Its bytes are another's to remove.
+        """
+        ...
+
+    async def owner_of_trail(self, file_id: str) -> str | None:
+        """Whose upload or file the trail of that id is about; None if there is none. It outlives what it is about."""
+        ...
+
     async def audit(self, file_id: str, *, after: Position | None, limit: int) -> Sequence[tuple[Position, Audit]]:
         """What happened to one upload or file, the oldest first; a Position is the row's own."""
         ...
@@ -341,7 +358,7 @@ class Catalog(Protocol):
         ...
 
     async def deletion_stats(self, user_id: str | None) -> DeletionStats:
-        """Deletions and restores of one user's files, or of everybody's."""
+        """Deletions, restores and purges of one user's files, or of everybody's, those that are purged too."""
         ...
 
     async def store_id(self) -> str | None:

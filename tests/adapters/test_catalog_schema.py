@@ -138,6 +138,32 @@ def test_names_that_are_there_get_their_keys(path: Path) -> None:
     assert keys == [f"grösse {n}" for n in range(2500)]
 
 
+def test_what_was_deleted_and_restored_is_added_up(path: Path) -> None:
+    migrated_to(path, "0008")
+    day = 86_400_000_000
+    file = "INSERT INTO files VALUES (?, ?, 'n', 1, ?, 'b/b', 1, ?, 'tus', '', NULL, NULL, 1, NULL, '', '')"
+    row = "INSERT INTO audit VALUES (?, ?, ?, ?, 'ada', 'tus', '', '{}', 'ada', ?)"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executemany(
+            file, [("f", "ada", "A/a; x=1", 0), ("g", "bob", "", day), *((f"{n}", "eve", "", 0) for n in range(2500))]
+        )
+        acts = [("f", day // 2, "delete"), ("f", day // 2 + 1, "restore"), ("f", 9 * day, "delete")]
+        acts += [("g", day + 5_000_000, "delete"), ("g", day, "complete"), ("gone", day, "delete")]
+        acts += [(f"{n}", day, "delete") for n in range(2500)]
+        connection.executemany(row, [(one, at, str(n), act, n) for n, (one, at, act) in enumerate(acts)])
+
+    migrate(path)
+
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT * FROM deletions ORDER BY owner, day").fetchall()
+    assert rows == [
+        ("ada", "1970-01-01", "a/a", "<1d", 1, 1, 0, 0, 43_200.0, 43_200.0),
+        ("ada", "1970-01-10", "a/a", "<30d", 1, 0, 0, 0, 777_600.0, 777_600.0),
+        ("bob", "1970-01-02", "b/b", "<1h", 1, 0, 0, 0, 5.0, 5.0),
+        ("eve", "1970-01-02", "b/b", "<7d", 2500, 0, 0, 0, 2500 * 86_400.0, 86_400.0),
+    ]
+
+
 def test_processes_that_migrate_at_once_wait_for_each_other(path: Path) -> None:
     processes = [subprocess.Popen([sys.executable, "-W", "error", "-c", MIGRATE, str(path)]) for _ in range(6)]
 

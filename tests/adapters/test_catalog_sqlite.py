@@ -293,12 +293,20 @@ async def test_events_are_read_off_the_index_of_their_owner(catalog: SqliteCatal
     assert "audit_of_owner (owner=?" in plan[0]
 
 
-async def test_deletions_are_counted_off_an_index(catalog: SqliteCatalog) -> None:
-    statement = queries._deletions_statement(of_user=True)
+async def test_deletions_are_counted_off_their_sums_however_long_the_trail_is(catalog: SqliteCatalog) -> None:
+    for statement in queries._deletions_statements(of_user=True):
+        plan = await catalog._listings.ask(lambda connection: _plan(connection, statement))  # noqa: B023 - awaited
+
+        assert plan[0] == "SEARCH deletions USING PRIMARY KEY (owner=?)"
+
+
+async def test_what_is_to_be_purged_is_read_off_an_index_in_its_order(catalog: SqliteCatalog) -> None:
+    statement = queries._purgeable_statement(continued=True)
 
     plan = await catalog._listings.ask(lambda connection: _plan(connection, statement))
 
-    assert "SCAN audit USING COVERING INDEX audit_of_deletions" in plan
+    assert len(plan) == 1, plan
+    assert "files_to_purge" in plan[0]
 
 
 # --- errors and how it comes back from them ---

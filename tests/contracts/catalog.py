@@ -16,7 +16,7 @@ from uploadstream.core.listings import Place, Sort, Wanted
 from uploadstream.core.pages import Position
 from uploadstream.core.parts import Part
 from uploadstream.core.session import Declared, End, Session, State
-from uploadstream.core.stats import DeletionStats
+from uploadstream.core.stats import OTHER, TYPES_MAX, DeletionStats
 from uploadstream.ports import Catalog
 
 NOON = datetime(2026, 3, 4, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -81,6 +81,10 @@ async def deleted(catalog: Catalog, file: File, *, at: datetime = NOON) -> File:
     file = replace(file, deleted_at=at)
     assert await catalog.set_deleted(file, of(file, Action.DELETE, at=at))
     return file
+
+
+async def purged(catalog: Catalog, file: File) -> bool:
+    return await catalog.purge(file, of(file, Action.PURGE, at=NOON + timedelta(days=40)))
 
 
 async def trail(catalog: Catalog, file_id: str) -> list[Audit]:
@@ -716,11 +720,121 @@ class CatalogContract:
         assert (of_ada.deleted, of_ada.restored) == (3, 1)
         assert of_ada.by_day == {"2026-03-04": 1, "2026-03-05": 2}
         assert of_ada.by_type == {"text/html": 1, "video/mp4": 2}
+        assert of_ada.by_age == {"<1h": 1, "<7d": 2}
+        assert list(of_ada.by_age) == ["<1h", "<7d"]
         assert of_ada.age_seconds_max == pytest.approx(129_599.876_543)
         assert of_ada.age_seconds_mean == pytest.approx((10 + 86_400 + 129_599.876_543) / 3)
         assert (of_all.deleted, of_all.restored) == (4, 1)
         assert of_all.by_day == {"2026-03-04": 1, "2026-03-05": 2, "2026-03-06": 1}
         assert list(of_all.by_day) == sorted(of_all.by_day)
+
+    async def test_statistics_outlive_the_files_that_they_are_about(self, catalog: Catalog) -> None:
+        kept, film = await published(catalog, a_file()), await published(catalog, a_file())
+        for file in (kept, film):
+            await deleted(catalog, file, at=NOON + SECOND)
+        before = await catalog.deletion_stats("ada")
+
+        assert await purged(catalog, replace(film, deleted_at=NOON + SECOND))
+
+        after = await catalog.deletion_stats("ada")
+        assert after == replace(before, purged=1, purged_bytes=film.size)
+        assert (after.deleted, after.by_type) == (2, {"video/mp4": 2})
+        assert await catalog.deletion_stats(None) == after
+
+    async def test_of_types_those_that_are_deleted_most_are_named(self, catalog: Catalog) -> None:
+        names = [f"text/x-{n:03}" for n in range(TYPES_MAX + 20)]
+        files = [await published(catalog, a_file(content_type=name)) for name in [*names, names[-1]]]
+        await asyncio.gather(*(deleted(catalog, file) for file in files))
+
+        by_type = (await catalog.deletion_stats("ada")).by_type
+
+        assert by_type == {names[-1]: 2, **dict.fromkeys(names[: TYPES_MAX - 1], 1), OTHER: 20}
+
+    async def test_a_purged_file_is_forgotten_but_for_its_trail(self, catalog: Catalog) -> None:
+        file = await deleted(catalog, await published(catalog, a_file()), at=NOON + SECOND)
+
+        assert await purged(catalog, file)
+
+        assert await catalog.file(file.id) is None
+        assert await catalog.files(None, deleted=True, after=None, limit=10) == []
+        assert await catalog.known([file.id]) == set()
+        actions = [row.action for row in await trail(catalog, file.id)]
+        assert actions == [Action.COMPLETE, Action.DELETE, Action.PURGE]
+        assert [number for number, _ in await catalog.events("ada", after=0, limit=10)] == [1, 2, 3]
+        assert await catalog.owner_of_trail(file.id) == "ada"
+        assert not await catalog.set_deleted(replace(file, deleted_at=None), of(file, Action.RESTORE))
+
+    async def test_only_what_is_in_the_trash_since_that_time_is_purged(self, catalog: Catalog) -> None:
+        file, never = await published(catalog, a_file()), a_file()
+        first = await deleted(catalog, file, at=NOON + SECOND)
+
+        assert not await purged(catalog, file)
+        assert not await purged(catalog, replace(never, deleted_at=NOON))
+        await catalog.set_deleted(file, of(file, Action.RESTORE))
+        assert not await purged(catalog, first)
+        again = await deleted(catalog, file, at=NOON + 2 * SECOND)
+        assert not await purged(catalog, first)
+
+        assert await catalog.file(file.id) == again
+        assert Action.PURGE not in [row.action for row in await trail(catalog, file.id)]
+        assert await trail(catalog, never.id) == []
+        assert (await catalog.deletion_stats(None)).purged == 0
+
+    async def test_of_many_who_purge_or_restore_one_file_one_wins(self, catalog: Catalog) -> None:
+        files = [await deleted(catalog, await published(catalog, a_file())) for _ in range(5)]
+
+        for file in files:
+            back = replace(file, deleted_at=None)
+            *purges, restored = await asyncio.gather(
+                *(purged(catalog, file) for _ in range(5)), catalog.set_deleted(back, of(file, Action.RESTORE))
+            )
+
+            assert [*purges, restored].count(True) == 1
+            assert await catalog.file(file.id) == (back if restored else None)
+            assert len(await trail(catalog, file.id)) == 3
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 10])
+    async def test_what_is_to_be_purged_is_listed_from_the_longest_in_the_trash_on(
+        self, catalog: Catalog, limit: int
+    ) -> None:
+        times = [3, 1, 2, 2, 2, 5, 4]
+        files = [
+            await deleted(catalog, await published(catalog, a_file(user=user)), at=NOON + seconds * SECOND)
+            for seconds, user in zip(times, itertools.cycle(["ada", "bob"]))
+        ]
+        await published(catalog, a_file())
+
+        found = await all_pages(
+            lambda after: catalog.purgeable(before=NOON + 4 * SECOND, after=after, limit=limit),
+            lambda row: row[0],
+        )
+
+        due = [file for file in files if file.deleted_at and file.deleted_at <= NOON + 4 * SECOND]
+        assert [file for _, file in found] == sorted(due, key=lambda file: (file.deleted_at, file.id))
+        assert len(found) == 6
+
+    async def test_a_purged_file_needs_its_parts_no_more(self, catalog: Catalog) -> None:
+        uploads = [await created(catalog, a_session()) for _ in range(3)]
+        parts = tuple(Part(session.id, 500) for session in uploads)
+        file = await published(catalog, replace(a_file(), parts=parts[:2]))
+        other = await published(catalog, replace(a_file(), parts=parts[1:]))
+        for session in uploads[:2]:
+            await catalog.end_upload(ended(session), of(session, Action.ABORT))
+        keys = [file.id, other.id, *(session.id for session in uploads)]
+        assert await catalog.known(keys) == set(keys[2:])
+
+        assert await purged(catalog, await deleted(catalog, file))
+
+        assert await catalog.known(keys) == {uploads[1].id, uploads[2].id}
+        assert await purged(catalog, await deleted(catalog, other))
+        assert await catalog.known(keys) == {uploads[2].id}
+
+    async def test_a_trail_has_the_owner_of_what_it_is_about(self, catalog: Catalog) -> None:
+        session, file = await created(catalog, a_session(user="bob")), await published(catalog, a_file(user="eve"))
+
+        owners = [await catalog.owner_of_trail(key) for key in (session.id, file.id, an_id(), "", "lost+found")]
+
+        assert owners == ["bob", "eve", None, None, None]
 
     async def test_where_nothing_was_deleted_nothing_is_counted(self, catalog: Catalog) -> None:
         await published(catalog, a_file())

@@ -10,7 +10,7 @@ import pytest
 
 from tests.contracts.blobs import a_key, store_bytes
 from tests.engine.test_uploads import a_stalled_body
-from tests.engine.world import ANN, TOMBSTONE_TTL, Engine, World, blob_keys, body, content, declared
+from tests.engine.world import ANN, TRASH_TTL, Engine, World, blob_keys, body, content, declared
 from uploadstream.adapters.memory_catalog import MemoryCatalog
 from uploadstream.core.digests import crc32c
 from uploadstream.core.errors import CatalogUnavailable, Gone, NotFound, StorageUnavailable
@@ -228,9 +228,9 @@ async def test_what_ended_long_ago_is_forgotten(engine: Engine, world: World) ->
     upload_id = await created(engine)
     await engine.uploads.abort(upload_id, ANN)
 
-    world.clock.ahead = TOMBSTONE_TTL - timedelta(minutes=1)
+    world.clock.ahead = TRASH_TTL - timedelta(minutes=1)
     early = await engine.sweeper.sweep()
-    world.clock.ahead = TOMBSTONE_TTL + timedelta(minutes=1)
+    world.clock.ahead = TRASH_TTL + timedelta(minutes=1)
     late = await engine.sweeper.sweep()
 
     assert (counted(early), counted(late)) == ({}, {"forgotten": 1})

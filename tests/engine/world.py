@@ -20,6 +20,7 @@ from uploadstream.engine.events import Events
 from uploadstream.engine.files import Files
 from uploadstream.engine.gathering import Gatherer
 from uploadstream.engine.intake import Intake
+from uploadstream.engine.purging import Purger
 from uploadstream.engine.receiving import Receiver
 from uploadstream.engine.sweeper import Sweeper
 from uploadstream.engine.uploads import Uploads
@@ -29,7 +30,7 @@ from uploadstream.ports import BlobStore, Catalog, Fsync, Leases, Ports
 ANN = Caller("ann", "test", "192.0.2.1")
 BOB = Caller("bob", "test", "192.0.2.2")
 Bring = Callable[..., Pour]
-TOMBSTONE_TTL = timedelta(days=30)
+TRASH_TTL = timedelta(days=30)
 
 
 class MovableClock:
@@ -56,13 +57,14 @@ class Engine:
 
     def __post_init__(self) -> None:
         self.watch = Watch(read_timeout_seconds=self.read_timeout_seconds)
-        self.files = Files(self.ports)
+        self.files = Files(self.ports, trash_ttl=TRASH_TTL)
         receiver = Receiver(self.ports, self.watch, self.buffers, self.limits)
         self.uploads = Uploads(self.ports, self.files, receiver, self.limits)
         self.downloads = Downloads(self.ports, self.files, self.uploads)
         self.events = Events(self.ports, self.uploads, poll_seconds=0.01)
         self.gatherer = Gatherer(self.ports)
-        self.sweeper = Sweeper(self.ports, self.uploads, tombstone_ttl=TOMBSTONE_TTL)
+        self.purger = Purger(self.ports, trash_ttl=TRASH_TTL)
+        self.sweeper = Sweeper(self.ports, self.uploads, trash_ttl=TRASH_TTL)
 
 
 @dataclass

@@ -52,7 +52,8 @@ def test_a_row_of_the_trail_and_the_analytics_are_written() -> None:
         "address": "192.0.2.1",
         "details": {"why": "old"},
     }
-    assert write_stats(DeletionStats(2, 1, {"2026-01-02": 2}, {"a/b": 2}, 1.5, 2.0)).model_dump() == {
+    stats = DeletionStats(2, 1, {"2026-01-02": 2}, {"a/b": 2}, 1.5, 2.0, {"<1h": 2}, 1, 30)
+    assert write_stats(stats).model_dump() == {
         "deleted": 2,
         "restored": 1,
         "restored_share": 0.5,
@@ -60,4 +61,7 @@ def test_a_row_of_the_trail_and_the_analytics_are_written() -> None:
         "by_type": {"a/b": 2},
         "age_seconds_mean": 1.5,
         "age_seconds_max": 2.0,
+        "by_age": {"<1h": 2},
+        "purged": 1,
+        "purged_bytes": 30,
     }

@@ -6,16 +6,16 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 
 from uploadstream.adapters.catalog.rows import check_audit, check_file, check_session, check_storable, row_id
 from uploadstream.core.errors import NotFound
-from uploadstream.core.files import Action, Audit, File
+from uploadstream.core.files import Audit, File
 from uploadstream.core.listings import Found, Place, Wanted
 from uploadstream.core.pages import Position
 from uploadstream.core.session import Session, State
-from uploadstream.core.stats import DeletionStats
+from uploadstream.core.stats import DeletionStats, Kept, Tally, stats_of, tally_of
 
 Row = TypeVar("Row")
 
@@ -29,6 +29,7 @@ class MemoryCatalog:
         self._files: dict[str, File] = {}
         self._trail: list[tuple[Position, Audit]] = []
         self._of_owner: dict[str, list[Audit]] = {}
+        self._tallies: dict[Kept, Tally] = {}
         self._store_id: str | None = None
         self._overrides: dict[str, Mapping[str, str]] = {}
 
@@ -134,7 +135,33 @@ class MemoryCatalog:
             return False
         self._files[file.id] = replace(known, deleted_at=file.deleted_at)
         self._record(audit, owner=file.user_id)
+        self._count(file, audit)
         return True
+
+    async def purgeable(
+        self, *, before: datetime, after: Position | None, limit: int
+    ) -> Sequence[tuple[Position, File]]:
+        """Files in the trash since then or longer, the longest first."""
+        rows = [(Position(file.deleted_at, file.id), file) for file in self._files.values() if file.deleted_at]
+        rows = [row for row in rows if row[0].at <= before and (after is None or _order(row[0]) > _order(after))]
+        return sorted(rows, key=lambda row: _order(row[0]))[:limit]
+
+    async def purge(self, file: File, audit: Audit) -> bool:
+        """Forget a file in the trash, with its audit row; False, and nothing, if it is not there as it was."""
+        check_audit(audit)
+        known = self._files.get(file.id)
+        if known is None or known.deleted_at is None or known.deleted_at != file.deleted_at:
+            return False
+        del self._files[file.id]
+        self._record(audit, owner=file.user_id)
+        self._count(file, audit)
+        return True
+
+    async def owner_of_trail(self, file_id: str) -> str | None:
+        """Whose upload or file the trail of that id is about."""
+        rows = await self.audit(file_id, after=None, limit=1)
+        owners = (owner for owner, trail in self._of_owner.items() for row in trail if rows and row is rows[0][1])
+        return next(owners, None)
 
     async def audit(self, file_id: str, *, after: Position | None, limit: int) -> Sequence[tuple[Position, Audit]]:
         """What happened to one upload or file, the oldest first."""
@@ -186,17 +213,12 @@ class MemoryCatalog:
 
     async def deletion_stats(self, user_id: str | None) -> DeletionStats:
         """Deletions and restores of one user's files, or of everybody's."""
-        files = {key: file for key, file in self._files.items() if user_id in {None, file.user_id}}
-        trail = [audit for _, audit in self._trail if audit.file_id in files]
-        deletions = [audit for audit in trail if audit.action is Action.DELETE]
-        ages = [(audit.at - files[audit.file_id].uploaded_at).total_seconds() for audit in deletions]
-        return DeletionStats(
-            deleted=len(deletions),
-            restored=sum(audit.action is Action.RESTORE for audit in trail),
-            by_day=_counts(audit.at.astimezone(UTC).date().isoformat() for audit in deletions),
-            by_type=_counts(files[audit.file_id].content_type for audit in deletions),
-            age_seconds_mean=sum(ages) / len(ages) if ages else 0.0,
-            age_seconds_max=max(ages, default=0.0),
+        tallies = {kept: tally for kept, tally in self._tallies.items() if user_id in {None, kept.owner}}
+        return stats_of(
+            sum(tallies.values(), Tally()),
+            by_day=_counts((kept.day, tally) for kept, tally in tallies.items()),
+            by_type=_counts((kept.content_type, tally) for kept, tally in tallies.items()),
+            by_age=_counts((kept.age, tally) for kept, tally in tallies.items()),
         )
 
     async def store_id(self) -> str | None:
@@ -220,6 +242,12 @@ class MemoryCatalog:
         self._trail.append((Position(audit.at, row_id(audit.at)), kept))
         self._of_owner.setdefault(owner, []).append(kept)
 
+    def _count(self, file: File, audit: Audit) -> None:
+        counted = tally_of(file, audit)
+        if counted is not None:
+            kept, tally = counted
+            self._tallies[kept] = self._tallies.get(kept, Tally()) + tally
+
 
 def _order(place: Position) -> tuple[datetime, str]:
     return place.at, place.id
@@ -231,5 +259,8 @@ def _newest(rows: Iterable[Row], place: Callable[[Row], Position], *, after: Pos
     return sorted(rows, key=lambda row: _order(place(row)), reverse=True)[:limit]
 
 
-def _counts(names: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(names).items()))
+def _counts(tallies: Iterable[tuple[str, Tally]]) -> Iterable[tuple[str, int]]:
+    counts: Counter[str] = Counter()
+    for name, tally in tallies:
+        counts[name] += tally.deleted
+    return counts.items()

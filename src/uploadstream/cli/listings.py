@@ -123,8 +123,10 @@ def stats(*, server: Server = DEFAULT_SERVER, user: User = "", api_key: ApiKey =
     pairs = [
         ("Deleted", f"{found.deleted}"),
         ("Restored", f"{found.restored} ({100 * found.restored_share:.0f} %)"),
+        ("Purged", f"{found.purged} ({iec(found.purged_bytes)})"),
         ("Mean age", _days(found.age_seconds_mean)),
         ("Greatest age", _days(found.age_seconds_max)),
+        *((f"Aged {age}", str(count)) for age, count in found.by_age.items()),
         *((f"On {day}", str(count)) for day, count in found.by_day.items()),
         *((f"Of {kind}", str(count)) for kind, count in found.by_type.items()),
     ]

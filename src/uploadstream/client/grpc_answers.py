@@ -152,6 +152,9 @@ def stats_of(data: pb.GetDeletionStatsResponse) -> DeletionStats:
         by_type=dict(sorted(data.by_type.items())),
         age_seconds_mean=data.age_seconds_mean,
         age_seconds_max=data.age_seconds_max,
+        by_age={one.age: one.deleted for one in data.by_age},
+        purged=data.purged,
+        purged_bytes=data.purged_bytes,
     )
 
 

@@ -180,6 +180,9 @@ def stats_of(data: Mapping[str, Any]) -> DeletionStats:
         by_type=data["by_type"],
         age_seconds_mean=data["age_seconds_mean"],
         age_seconds_max=data["age_seconds_max"],
+        by_age=data.get("by_age", {}),  # an older server says nothing of these
+        purged=data.get("purged", 0),
+        purged_bytes=data.get("purged_bytes", 0),
     )
 
 

@@ -68,6 +68,9 @@ class DeletionStats:
     by_type: Mapping[str, int]
     age_seconds_mean: float
     age_seconds_max: float
+    by_age: Mapping[str, int] = field(default_factory=dict)  # the youngest first
+    purged: int = 0
+    purged_bytes: int = 0
 
 
 class Step(enum.StrEnum):

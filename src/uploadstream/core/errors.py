@@ -258,7 +258,7 @@ class NotFound(Refusal):
 
 @dataclass(eq=False)
 class Gone(NotFound):
-    """There was one; `how` it went: "expired", "deleted", "aborted", "refused"."""
+    """There was one; `how` it went: "expired", "deleted", "purged", "lost", "aborted", "refused"."""
 
     how: str
     reason: ClassVar[str] = "GONE"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from uploadstream.core.access import Caller
 from uploadstream.core.errors import Gone, NotFound
@@ -35,6 +35,7 @@ class Action(enum.StrEnum):
     REFUSE = "refuse"
     DELETE = "delete"
     RESTORE = "restore"
+    PURGE = "purge"  # its time in the trash was over: nothing is left of it but the trail
     LOSE = "lose"  # the bytes are not in the store any more
     HOOK_FAIL = "hook_fail"  # the application around us was told of it, and failed
 
@@ -106,6 +107,15 @@ class File:
         self.check_present()
         return replace(self, deleted_at=at)
 
+    def is_over(self, trash_ttl: timedelta, *, now: datetime) -> bool:
+        """Whether it has been in the trash for so long that it is to be purged."""
+        return self.deleted_at is not None and now - self.deleted_at >= trash_ttl
+
+    def check_restorable(self, trash_ttl: timedelta, *, now: datetime) -> None:
+        """Raise if its time in the trash is over, whether or not it has been purged yet."""
+        if self.is_over(trash_ttl, now=now):
+            raise Gone(kind="file", id=self.id, how="purged")
+
     def restored(self) -> File:
         """The file in use again; one that is in use stays so."""
         return replace(self, deleted_at=None)
@@ -135,11 +145,23 @@ def audit_of(file_id: str, action: Action, caller: Caller, *, at: datetime, **de
     return Audit(file_id, action, caller.name, at, caller.protocol, caller.address, details)
 
 
+def audit_of_file(file: File, action: Action, caller: Caller, *, at: datetime) -> Audit:
+    """The trail's row for what became of a finished file, which says what that was: the file itself may go."""
+    about = {"content_type": file.content_type, "size": str(file.size), "uploaded_at": file.uploaded_at.isoformat()}
+    return audit_of(file.id, action, caller, at=at, **about)
+
+
 def visible_file(found: File | None, caller: Caller, *, file_id: str) -> File:
     """`found` if there is one and `caller` may see it; another's is as unknown."""
     if found is None or not caller.may_see(found.user_id):
         raise NotFound(kind="file", id=file_id)
     return found
+
+
+def check_visible_trail(owner: str | None, caller: Caller, *, file_id: str) -> None:
+    """Raise unless there is a trail of that id, about something of `owner`, and `caller` may see it."""
+    if owner is None or not caller.may_see(owner):
+        raise NotFound(kind="file", id=file_id)
 
 
 def visible_upload(found: Session | None, caller: Caller, *, file_id: str) -> Session:

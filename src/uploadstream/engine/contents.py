@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from io import FileIO
 
-from uploadstream.core.errors import StorageUnavailable
+from uploadstream.core.errors import NotFound, StorageUnavailable
 from uploadstream.core.files import File
 from uploadstream.core.parts import spans
 from uploadstream.engine.joining import read_parts
@@ -65,6 +65,7 @@ class Contents:
             except StorageUnavailable:
                 moved = await self._moved(file)
                 if moved is None:
+                    await self._check_kept(file)
                     raise
                 file = moved
             else:
@@ -80,10 +81,16 @@ class Contents:
             except StorageUnavailable:
                 moved = await self._moved(file)
                 if moved is None:
+                    await self._check_kept(file)
                     raise
                 file = moved
             else:
                 return
+
+    async def _check_kept(self, file: File) -> None:
+        """NotFound, if it is not the store that fails us, but the file that has been purged since it was looked up."""
+        if await self._catalog.file(file.id) is None:
+            raise NotFound(kind="file", id=file.id)
 
     async def _moved(self, file: File) -> File | None:
         """The file as it is now, if its bytes are elsewhere since it was looked up."""

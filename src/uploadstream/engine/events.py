@@ -45,6 +45,7 @@ class Kind(enum.StrEnum):
     REFUSED = "refused"
     DELETED = "deleted"
     RESTORED = "restored"
+    PURGED = "purged"
     LOST = "lost"
     HOOK_FAILED = "hook_failed"
 
@@ -57,6 +58,7 @@ KINDS: Final[Mapping[Action, Kind]] = {
     Action.REFUSE: Kind.REFUSED,
     Action.DELETE: Kind.DELETED,
     Action.RESTORE: Kind.RESTORED,
+    Action.PURGE: Kind.PURGED,
     Action.LOSE: Kind.LOST,
     Action.HOOK_FAIL: Kind.HOOK_FAILED,
 }

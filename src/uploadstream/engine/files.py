@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from uploadstream.core.access import Caller
 from uploadstream.core.errors import Gone
-from uploadstream.core.files import Action, Audit, File, audit_of, visible_file, visible_upload
+from uploadstream.core.files import Action, Audit, File, audit_of_file, check_visible_trail, visible_file
 from uploadstream.core.ids import check_id
 from uploadstream.core.listings import Wanted, check_wanted, found_page, read_place
 from uploadstream.core.pages import Page, check_page_size, page_of, read_token
@@ -18,11 +20,12 @@ from uploadstream.ports import Catalog, Clock, Ports
 class Files:
     """Every protocol's way to what is stored, but for its bytes."""
 
-    def __init__(self, ports: Ports, hooks: Hooks | None = None) -> None:
+    def __init__(self, ports: Ports, hooks: Hooks | None = None, *, trash_ttl: timedelta) -> None:
         self._catalog: Catalog = ports.catalog
         self._contents = Contents(ports)
         self._clock: Clock = ports.clock
         self._hooks = hooks or NoHooks()
+        self._trash_ttl = trash_ttl
 
     async def list(
         self, caller: Caller, wanted: Wanted | None = None, *, page_size: int = 0, page_token: str = ""
@@ -44,7 +47,7 @@ class Files:
         """Put a file in the trash. NotFound, Gone (it is there already)."""
         now = self._clock.now()
         file = (await self._any(file_id, caller)).deleted(now)
-        audit = audit_of(file.id, Action.DELETE, caller, at=now)
+        audit = audit_of_file(file, Action.DELETE, caller, at=now)
         await uncancelled(self._delete(file, audit))
         return file
 
@@ -54,24 +57,23 @@ class Files:
         await self._hooks.deleted(file)
 
     async def restore(self, file_id: str, caller: Caller) -> File:
-        """Take a file out of the trash; one that is in use stays so. NotFound; Gone if its bytes are."""
+        """Take a file out of the trash; one that is in use stays so. NotFound; Gone if its time or its bytes are."""
         file = await self._any(file_id, caller)
         if file.deleted_at is None:
             return file
+        now = self._clock.now()
+        file.check_restorable(self._trash_ttl, now=now)
         await self._check_whole(file)
-        audit = audit_of(file.id, Action.RESTORE, caller, at=self._clock.now())
-        await self._catalog.set_deleted(file.restored(), audit)
+        audit = audit_of_file(file, Action.RESTORE, caller, at=now)
+        if not await self._catalog.set_deleted(file.restored(), audit):
+            return await self.describe(file_id, caller)  # another was faster, with the same or with purging it
         return file.restored()
 
     async def audit(self, file_id: str, caller: Caller, *, page_size: int = 0, page_token: str = "") -> Page[Audit]:
         """What happened to an upload or file, the oldest first; also when it is gone. NotFound, BadField."""
         size, after = check_page_size(page_size), read_token(page_token)
         check_id(file_id, kind="file")
-        file = await self._catalog.file(file_id)
-        if file is None:
-            visible_upload(await self._catalog.upload(file_id), caller, file_id=file_id)
-        else:
-            visible_file(file, caller, file_id=file_id)
+        check_visible_trail(await self._catalog.owner_of_trail(file_id), caller, file_id=file_id)
         rows = await self._catalog.audit(file_id, after=after, limit=size + 1)
         page = page_of(rows, size=size, place=lambda row: row[0])
         return Page([entry for _, entry in page.rows], page.next_token)

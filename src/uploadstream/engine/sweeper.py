@@ -1,4 +1,4 @@
-"""Tidies up now and then, in one process at a time.
+"""Tidies up now and then, in one process at a time. Beside it, the trash is emptied and joined files are gathered.
 
 Uploads that a crash left full are completed; those that nobody came back to expire. Blobs that nothing knows are
 removed after a grace; files whose bytes are gone are taken out of the listings; what else a crash left over goes too.
@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from uploadstream.core.access import Caller
@@ -23,6 +24,7 @@ from uploadstream.core.pages import Position
 from uploadstream.engine.contents import Contents
 from uploadstream.engine.gathering import Gatherer
 from uploadstream.engine.pairing import is_pair
+from uploadstream.engine.purging import Purger
 from uploadstream.engine.uploads import Uploads
 from uploadstream.ports import Blob, Ports
 
@@ -42,12 +44,13 @@ Sweep = Counter[str]
 class Sweeper:
     """The janitor of one service."""
 
-    def __init__(self, ports: Ports, uploads: Uploads, *, tombstone_ttl: timedelta) -> None:
+    def __init__(self, ports: Ports, uploads: Uploads, *, trash_ttl: timedelta) -> None:
         self._ports = ports
         self._contents = Contents(ports)
         self._uploads = uploads
-        self._tombstone_ttl = tombstone_ttl
+        self._tombstone_ttl = trash_ttl  # who ended an upload is told so for as long
         self._gatherer = Gatherer(ports)
+        self._purger = Purger(ports, trash_ttl=trash_ttl)
 
     async def sweep(self, *, thorough: bool = True) -> Sweep:
         """One round, unless another process is at it; a thorough one looks at every blob and every file."""
@@ -76,7 +79,8 @@ class Sweeper:
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_again_and_again(sweep, every_seconds, swept))
-            # beside the sweeping, which has not to wait for it
+            # beside the sweeping, which has not to wait for them
+            tasks.create_task(_again_and_again(partial(self._purger.sweep, SWEEPER), every_seconds, swept))
             tasks.create_task(_again_and_again(self._gatherer.gather, every_seconds * THOROUGH_EVERY, swept))
 
     @property

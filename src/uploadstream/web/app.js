@@ -10,6 +10,8 @@ import { missingText, Uploads } from "./uploads.js";
 import { remaining } from "./words.js";
 
 // Whatever the event still says of the upload.
+const GONE = new Set(["lost", "purged"]);
+const TRASHED = new Set(["deleted", "restored", "purged"]);
 const ENDED = new Set(["completed", "aborted", "expired", "refused", "lost"]);
 const command = document.getElementById("command");
 
@@ -37,8 +39,8 @@ const pond = new Pond({
 
 follow({
   told: (kind, event) => {
-    if (kind === "lost" || event.file) library.heard(event.id, kind === "lost" ? null : event.file);
-    if (kind !== "deleted" && kind !== "restored") uploads.heard(event.id, ENDED.has(kind) ? null : event.upload);
+    if (GONE.has(kind) || event.file) library.heard(event.id, GONE.has(kind) ? null : event.file);
+    if (!TRASHED.has(kind)) uploads.heard(event.id, ENDED.has(kind) ? null : event.upload);
   },
   again: () => {
     uploads.look();

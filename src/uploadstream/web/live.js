@@ -2,7 +2,10 @@
 
 import { address, listFiles, listUploads, user } from "./api.js";
 
-const KINDS = ["created", "progress", "completed", "aborted", "expired", "refused", "deleted", "restored", "lost"];
+const KINDS = [
+  ...["created", "progress", "completed", "aborted", "expired", "refused"],
+  ...["deleted", "restored", "purged", "lost"],
+];
 const LOOK_MS = 3000;
 
 // `told(kind, event)`: an event of the API. `again()`: something may have been missed.

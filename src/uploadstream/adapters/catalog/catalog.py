@@ -135,6 +135,21 @@ class SqliteCatalog:
         check_audit(audit)
         return await self._write(writes.set_deleted, (file, audit))
 
+    async def purgeable(
+        self, *, before: datetime, after: Position | None, limit: int
+    ) -> Sequence[tuple[Position, File]]:
+        """Files in the trash since then or longer, the longest first."""
+        return await self._list(queries.purgeable, before, after, limit)
+
+    async def purge(self, file: File, audit: Audit) -> bool:
+        """Forget a file in the trash, with its audit row; False, and nothing, if it is not there as it was."""
+        check_audit(audit)
+        return await self._write(writes.purge, (file, audit))
+
+    async def owner_of_trail(self, file_id: str) -> str | None:
+        """Whose upload or file the trail of that id is about."""
+        return await self._look_up(queries.owner_of_trail, file_id) if is_id(file_id) else None
+
     async def audit(self, file_id: str, *, after: Position | None, limit: int) -> Sequence[tuple[Position, Audit]]:
         """What happened to one upload or file, the oldest first."""
         return await self._list(queries.audit, file_id, after, limit) if is_id(file_id) else []

@@ -1,4 +1,4 @@
-"""The column types of the schema, and the few expressions that databases spell differently.
+"""The column types of the schema.
 
 Invariant: a value comes back equal to what was written, on every database.
 """
@@ -9,12 +9,9 @@ import enum
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Float, SmallInteger, Text, Uuid
+from sqlalchemy import BigInteger, DateTime, Dialect, SmallInteger, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.sqlite import CHAR
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
 
 from uploadstream.core.instants import instant_of, microseconds_of
@@ -85,41 +82,3 @@ class PartsOf(TypeDecorator[tuple[Part, ...]]):
     def process_result_value(self, value: Any, _: Dialect) -> tuple[Part, ...]:
         """The parts."""
         return tuple(Part(key, size) for key, size in value or ())
-
-
-class day_of(FunctionElement[str]):  # noqa: N801 - used as a function, like SQLAlchemy's own
-    """The UTC date of an Instant, as `2026-01-31`."""
-
-    type = Text()
-    inherit_cache = True
-
-
-class seconds_between(FunctionElement[float]):  # noqa: N801 - as above
-    """Seconds from the first Instant to the second."""
-
-    type = Float()
-    inherit_cache = True
-
-
-@compiles(day_of, "sqlite")
-def _day_on_sqlite(element: day_of, compiler: SQLCompiler, **options: Any) -> str:
-    (at,) = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"strftime('%Y-%m-%d', {at} / 1000000, 'unixepoch')"
-
-
-@compiles(day_of, "postgresql")
-def _day_on_postgresql(element: day_of, compiler: SQLCompiler, **options: Any) -> str:
-    (at,) = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"to_char({at} AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
-
-
-@compiles(seconds_between, "sqlite")
-def _seconds_on_sqlite(element: seconds_between, compiler: SQLCompiler, **options: Any) -> str:
-    start, end = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"(({end} - {start}) / 1000000.0)"
-
-
-@compiles(seconds_between, "postgresql")
-def _seconds_on_postgresql(element: seconds_between, compiler: SQLCompiler, **options: Any) -> str:
-    start, end = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"CAST(EXTRACT(EPOCH FROM ({end} - {start})) AS DOUBLE PRECISION)"

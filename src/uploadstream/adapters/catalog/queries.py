@@ -7,7 +7,9 @@ place (time and id), never at a row's number: a listing costs the same on its la
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict
+from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
@@ -16,34 +18,32 @@ from sqlalchemy import (
     Connection,
     Executable,
     Select,
-    Table,
     bindparam,
     exists,
     func,
-    literal_column,
     select,
     tuple_,
     union_all,
 )
 
-from uploadstream.adapters.catalog.columns import Id, Instant, day_of, seconds_between
+from uploadstream.adapters.catalog.columns import Id, Instant
 from uploadstream.adapters.catalog.rows import FILE_FIELDS, audit_of, file_of, session_of
 from uploadstream.adapters.catalog.tables import (
     AUDIT,
+    DELETIONS,
     FILES,
     IN_TRASH,
     IN_USE,
-    OF_DELETIONS,
     OPEN,
     PARTS,
     PROPERTIES,
     STORE_ID,
     UPLOADS,
 )
-from uploadstream.core.files import Action, Audit, File
+from uploadstream.core.files import Audit, File
 from uploadstream.core.pages import Position
 from uploadstream.core.session import Session
-from uploadstream.core.stats import DeletionStats
+from uploadstream.core.stats import TYPES_MAX, DeletionStats, Tally, stats_of
 
 # SQLite takes 32,766 parameters in a statement, PostgreSQL 32,767.
 KEYS_MAX: Final = 10_000
@@ -58,6 +58,10 @@ _EVENTS: Final = (
     .limit(bindparam("limit"))
 )
 _NEWEST: Final = select(func.max(AUDIT.c.number)).where(AUDIT.c.owner == bindparam("of"))
+_OWNER: Final = (
+    select(AUDIT.c.owner).where(AUDIT.c.file_id == bindparam("of", type_=Id)).order_by(AUDIT.c.at, AUDIT.c.id).limit(1)
+)
+_NO_TALLY: Final = asdict(Tally())
 _PROPERTY: Final = select(PROPERTIES.c.value).where(PROPERTIES.c.name == bindparam("name"))
 _CHECK: Final = select(FILES.c.id).limit(1)
 _KEYS: Final = bindparam("keys", expanding=True, type_=Id)
@@ -138,20 +142,31 @@ def open_uploads(connection: Connection, keys: Collection[str]) -> set[str]:
     return _in_groups(connection, _OPEN_UPLOADS, keys)
 
 
+def purgeable(
+    connection: Connection, before: datetime, after: Position | None, limit: int
+) -> list[tuple[Position, File]]:
+    """Files in the trash since then or longer, the longest first."""
+    values = _place(None, after, limit) | {"before": before}
+    rows = connection.execute(_purgeable_statement(continued=after is not None), values)
+    return [(Position(row.deleted_at, row.id), file_of(row)) for row in rows]
+
+
+def owner_of_trail(connection: Connection, file_id: str) -> str | None:
+    """Whose upload or file its first row is about."""
+    return connection.execute(_OWNER, {"of": file_id}).scalar()
+
+
 def deletion_stats(connection: Connection, user_id: str | None) -> DeletionStats:
-    """Deletions and restores: grouped by the database, added up here."""
-    statement = _deletions_statement(of_user=user_id is not None)
-    rows = connection.execute(statement, {} if user_id is None else {"of": user_id}).all()
-    deletions = [row for row in rows if row.action is Action.DELETE]
-    deleted = sum(row.times for row in deletions)
-    return DeletionStats(
-        deleted=deleted,
-        restored=sum(row.times for row in rows) - deleted,
-        by_day=_counts((row.day, row.times) for row in deletions),
-        by_type=_counts((row.type, row.times) for row in deletions),
-        age_seconds_mean=sum(row.age_sum for row in deletions) / deleted if deleted else 0.0,
-        age_seconds_max=max((row.age_max for row in deletions), default=0.0),
+    """Deletions and what became of them, which are added up already as far as they can be."""
+    total, *counts = _deletions_statements(of_user=user_id is not None)
+    values = {} if user_id is None else {"of": user_id}
+    by_day, by_type, by_age = (
+        [(name, int(times)) for name, times in connection.execute(one, values)] for one in counts
     )
+    sums = connection.execute(total, values).mappings().one()
+    # sums of whole numbers are NUMERIC on PostgreSQL, and NULL where there is no row
+    numbers = {name: type(default)(sums[name] or 0) for name, default in _NO_TALLY.items()}
+    return stats_of(Tally(**numbers), by_day=by_day, by_type=by_type, by_age=by_age)
 
 
 def store_id(connection: Connection) -> str | None:
@@ -200,7 +215,7 @@ def _listing(
 
 @functools.cache
 def _uploads_statement(*, of_user: bool, continued: bool, partial: bool) -> Select[Any]:
-    statement = _of_user(select(UPLOADS).where(OPEN), UPLOADS, of_user=of_user)
+    statement = _of_user(select(UPLOADS).where(OPEN), UPLOADS.c.user_id, of_user=of_user)
     if not partial:
         statement = statement.where(~UPLOADS.c.is_partial)
     return _listing(statement, UPLOADS.c.created_at, UPLOADS.c.id, continued=continued, newest=True)
@@ -208,7 +223,7 @@ def _uploads_statement(*, of_user: bool, continued: bool, partial: bool) -> Sele
 
 @functools.cache
 def _files_statement(*, of_user: bool, continued: bool, deleted: bool) -> Select[Any]:
-    statement = _of_user(_FILES.where(IN_TRASH if deleted else IN_USE), FILES, of_user=of_user)
+    statement = _of_user(_FILES.where(IN_TRASH if deleted else IN_USE), FILES.c.user_id, of_user=of_user)
     return _listing(statement, FILES.c.uploaded_at, FILES.c.id, continued=continued, newest=True)
 
 
@@ -230,26 +245,24 @@ def _audit_statement(*, continued: bool) -> Select[Any]:
 
 
 @functools.cache
-def _deletions_statement(*, of_user: bool) -> Select[Any]:
-    content_type = func.coalesce(func.nullif(FILES.c.declared_type, literal_column("''")), FILES.c.detected_type)
-    day, age = day_of(AUDIT.c.at), seconds_between(FILES.c.uploaded_at, AUDIT.c.at)
-    groups = (AUDIT.c.action, day.label("day"), content_type.label("type"))
-    statement = (
-        select(*groups, func.count().label("times"), func.sum(age).label("age_sum"), func.max(age).label("age_max"))
-        .join_from(AUDIT, FILES, AUDIT.c.file_id == FILES.c.id)
-        .where(OF_DELETIONS)
-        .group_by(*groups)
+def _purgeable_statement(*, continued: bool) -> Select[Any]:
+    statement = _FILES.where(IN_TRASH, FILES.c.deleted_at <= bindparam("before", type_=Instant))
+    return _listing(statement, FILES.c.deleted_at, FILES.c.id, continued=continued, newest=False)
+
+
+@functools.cache
+def _deletions_statements(*, of_user: bool) -> Sequence[Select[Any]]:
+    """The total; and deletions by day, by type (of which there may be any number), by age."""
+    columns = DELETIONS.c
+    sums = (func.max(columns[name]) if name == "age_seconds_max" else func.sum(columns[name]) for name in _NO_TALLY)
+    total = select(*(one.label(name) for one, name in zip(sums, _NO_TALLY, strict=True)))
+    times = func.sum(columns.deleted)
+    by_day, by_type, by_age = (
+        select(name, times).group_by(name) for name in (columns.day, columns.content_type, columns.age)
     )
-    return _of_user(statement, FILES, of_user=of_user)
+    by_type = by_type.order_by(times.desc(), columns.content_type).limit(TYPES_MAX)
+    return [_of_user(one, columns.owner, of_user=of_user) for one in (total, by_day, by_type, by_age)]
 
 
-def _of_user(statement: Select[Any], table: Table, *, of_user: bool) -> Select[Any]:
-    return statement.where(table.c.user_id == bindparam("of")) if of_user else statement
-
-
-def _counts(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Pairs of one name added up, in the order of the names."""
-    counts: dict[str, int] = {}
-    for name, count in sorted(pairs):
-        counts[name] = counts.get(name, 0) + count
-    return counts
+def _of_user(statement: Select[Any], user: Column[Any], *, of_user: bool) -> Select[Any]:
+    return statement.where(user == bindparam("of")) if of_user else statement

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Select, Text, column, inspect, select, table
 
-HEAD: Final = "0008"  # the newest of migrations/versions
+HEAD: Final = "0009"  # the newest of migrations/versions
 _VERSIONS: Final = "alembic_version"
 _VERSION: Final[Select[str]] = select(column("version_num", Text)).select_from(table(_VERSIONS))
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -111,6 +112,23 @@ AUDIT: Final = Table(
 # The rows of one owner in the order of their commits: whoever adds one at the same time collides, and tries again.
 Index("audit_of_owner", AUDIT.c.owner, AUDIT.c.number, unique=True)
 
+# What happened to files in the trash, added up: core.stats.Kept is the key, and core.stats.Tally the counts.
+DELETIONS: Final = Table(
+    "deletions",
+    METADATA,
+    Column("owner", Text, primary_key=True),
+    Column("day", Text, primary_key=True),
+    Column("content_type", Text, primary_key=True),
+    Column("age", Text, primary_key=True),
+    Column("deleted", BigInteger, nullable=False),
+    Column("restored", BigInteger, nullable=False),
+    Column("purged", BigInteger, nullable=False),
+    Column("purged_bytes", BigInteger, nullable=False),
+    Column("age_seconds_sum", Double, nullable=False),
+    Column("age_seconds_max", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # The outbox: what is to be done to a file after its last byte.
 JOBS: Final = Table(
     "jobs",
@@ -165,12 +183,8 @@ _partial("files_in_use_by_size", FILES.c.user_id, FILES.c.size, FILES.c.id, wher
 IN_TRASH: Final = FILES.c.deleted_at.is_not(None)
 _partial("files_in_trash", FILES.c.uploaded_at, FILES.c.id, where=IN_TRASH)
 _partial("files_in_trash_of_user", FILES.c.user_id, FILES.c.uploaded_at, FILES.c.id, where=IN_TRASH)
+_partial("files_to_purge", FILES.c.deleted_at, FILES.c.id, where=IN_TRASH)
 
 # Literals, not parameters: what a statement's parameters will be is not known when its index is chosen.
-OF_DELETIONS: Final = literal_column("action").in_(
-    literal_column(f"'{action}'") for action in (Action.DELETE, Action.RESTORE)
-)
-_partial("audit_of_deletions", AUDIT.c.at, AUDIT.c.action, where=OF_DELETIONS)
-
 WAITING: Final = literal_column("state") == literal_column("'pending'")
 _partial("jobs_waiting", JOBS.c.run_at, JOBS.c.id, where=WAITING)

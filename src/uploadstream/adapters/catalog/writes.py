@@ -8,10 +8,11 @@ wait together are carried out so, whichever kind was asked for first.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, case, delete, func, insert, select, update
 
 from uploadstream.adapters.catalog.columns import Id
 from uploadstream.adapters.catalog.queries import file as read_file
@@ -20,6 +21,7 @@ from uploadstream.adapters.catalog.queries import store_id as read_store_id
 from uploadstream.adapters.catalog.rows import audit_values, file_values, job_values, session_values
 from uploadstream.adapters.catalog.tables import (
     AUDIT,
+    DELETIONS,
     ENDED,
     FILES,
     IN_TRASH,
@@ -34,6 +36,7 @@ from uploadstream.adapters.catalog.tables import (
 from uploadstream.core.errors import NotFound
 from uploadstream.core.files import Audit, File
 from uploadstream.core.session import Session
+from uploadstream.core.stats import Kept, Tally, tally_of
 
 Act = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 
@@ -65,6 +68,21 @@ _END: Final = (
 )
 _DELETE: Final = update(FILES).where(FILES.c.id == _ID, IN_USE).values(deleted_at=bindparam("at"))
 _RESTORE: Final = update(FILES).where(FILES.c.id == _ID, IN_TRASH).values(deleted_at=bindparam("at"))
+_PURGE: Final = delete(FILES).where(FILES.c.id == _ID, IN_TRASH, FILES.c.deleted_at == bindparam("at"))
+_ADD_DELETIONS: Final = insert(DELETIONS)
+_KEPT: Final = {field.name: DELETIONS.c[field.name] for field in fields(Kept)}
+_MORE: Final = {
+    field.name: bindparam(f"more_{field.name}", type_=DELETIONS.c[field.name].type) for field in fields(Tally)
+}
+_GREATEST: Final = "age_seconds_max"
+_ADD_TO_DELETIONS: Final = (
+    update(DELETIONS)
+    .where(*(column == bindparam(f"of_{name}") for name, column in _KEPT.items()))
+    .values({name: DELETIONS.c[name] + more for name, more in _MORE.items() if name != _GREATEST})
+    .values(
+        {_GREATEST: case((DELETIONS.c[_GREATEST] < _MORE[_GREATEST], _MORE[_GREATEST]), else_=DELETIONS.c[_GREATEST])}
+    )
+)
 _FORGET: Final = delete(UPLOADS).where(
     UPLOADS.c.id.in_(
         select(UPLOADS.c.id)
@@ -139,7 +157,19 @@ def set_deleted(connection: Connection, given: Sequence[tuple[File, Audit]]) -> 
         moved.append(connection.execute(statement, {"row_id": file.id, "at": file.deleted_at}).rowcount == 1)
         if moved[-1]:
             _record(connection, [(file.user_id, audit)])
+            _count(connection, file, audit)
     return moved
+
+
+def purge(connection: Connection, given: Sequence[tuple[File, Audit]]) -> Sequence[bool]:
+    """Drop the rows of files in the trash, and with them those of their parts and jobs; False for those not there."""
+    gone = []
+    for file, audit in given:
+        gone.append(connection.execute(_PURGE, {"row_id": file.id, "at": file.deleted_at}).rowcount == 1)
+        if gone[-1]:
+            _record(connection, [(file.user_id, audit)])
+            _count(connection, file, audit)
+    return gone
 
 
 def gather(connection: Connection, given: Sequence[str]) -> Sequence[bool]:
@@ -176,6 +206,7 @@ IN_ORDER: Final[Sequence[Act]] = (
     publish,
     end_uploads,
     set_deleted,
+    purge,
     record,
     forget_ended,
 )
@@ -205,3 +236,16 @@ def _record(connection: Connection, audits: Sequence[tuple[str, Audit]]) -> None
     """Add rows to the trails of their owners, each numbered behind the one before."""
     rows = [{**audit_values(audit, owner=owner), "of_owner": owner} for owner, audit in audits]
     connection.execute(_ADD_AUDIT, rows)
+
+
+def _count(connection: Connection, file: File, audit: Audit) -> None:
+    """Add what happened to a file to the statistics."""
+    counted = tally_of(file, audit)
+    if counted is None:
+        return
+    kept, tally = (asdict(one) for one in counted)
+    values = {f"of_{name}": value for name, value in kept.items()} | {
+        f"more_{name}": value for name, value in tally.items()
+    }
+    if not connection.execute(_ADD_TO_DELETIONS, values).rowcount:
+        connection.execute(_ADD_DELETIONS, kept | tally)

@@ -233,4 +233,7 @@ def write_stats(stats: DeletionStats) -> pb.GetDeletionStatsResponse:
         by_type=stats.by_type,
         age_seconds_mean=stats.age_seconds_mean,
         age_seconds_max=stats.age_seconds_max,
+        by_age=[pb.AgeCount(age=age, deleted=count) for age, count in stats.by_age.items()],
+        purged=stats.purged,
+        purged_bytes=stats.purged_bytes,
     )

@@ -70,7 +70,7 @@ _COMPLETED: Final = Audit(
     *(FILE.id, Action.COMPLETE, FILE.user_id, NOON, FILE.protocol, "192.0.2.1"),
     {"size": str(FILE.size), "content_type": FILE.content_type},
 )
-_DELETED: Final = DeletionStats(1, 0, {"2026-01-03": 1}, {FILE.content_type: 1}, 86_400.0, 86_400.0)
+_DELETED: Final = DeletionStats(1, 0, {"2026-01-03": 1}, {FILE.content_type: 1}, 86_400.0, 86_400.0, {"<7d": 1})
 _PROGRESS: Final = Event(Kind.PROGRESS, UPLOAD_ID, NOON, FILE.user_id, _SESSION.protocol, upload=_SESSION)
 
 _BAD_SIZE: Final = BadField("page_size", "must be 0 or more, is -1")
@@ -145,7 +145,7 @@ END_UPLOAD: Final = _operation(
 )
 DELETIONS: Final = _operation(
     *("statistics", "Count deletions"),
-    means="Soft deletions of the user's files",
+    means="Soft deletions of the user's files, also of those that are purged",
 )
 EVENTS: Final = _operation(
     *("events", "Follow what goes on", _BAD_EVENT, NO_STORAGE, TooManyListeners(LISTENERS_MAX), Draining()),

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from uploadstream.core.digests import spelled
 from uploadstream.core.files import Action, Audit, File, ProcessingStatus
 from uploadstream.core.session import Session
-from uploadstream.core.stats import DeletionStats
+from uploadstream.core.stats import AGES, OTHER, TYPES_MAX, DeletionStats
 from uploadstream.engine.events import Event, Kind
 
 # Said, and not checked again on the way out: what is stored is answered.
@@ -105,10 +105,13 @@ class DeletionStatsOut(BaseModel):
     deleted: Count
     restored: Count
     restored_share: float = Field(description="of those deleted", json_schema_extra={"minimum": 0, "maximum": 1})
-    by_day: dict[str, Count]
-    by_type: dict[str, Count]
+    by_day: dict[str, Count] = Field(description="by UTC date")
+    by_type: dict[str, Count] = Field(description=f"the {TYPES_MAX} most frequent; the others are `{OTHER}`")
     age_seconds_mean: Seconds
     age_seconds_max: Seconds
+    by_age: dict[str, Count] = Field(description=f"each in the first that it fits of {', '.join(AGES)}")
+    purged: Count = Field(description="gone for good")
+    purged_bytes: Count
 
 
 class EventOut(BaseModel):
@@ -191,4 +194,7 @@ def write_stats(stats: DeletionStats) -> DeletionStatsOut:
         by_type=dict(stats.by_type),
         age_seconds_mean=stats.age_seconds_mean,
         age_seconds_max=stats.age_seconds_max,
+        by_age=dict(stats.by_age),
+        purged=stats.purged,
+        purged_bytes=stats.purged_bytes,
     )

@@ -363,7 +363,7 @@ class GetDeletionStatsRequest(_message.Message):
     def __init__(self, user_id: _Optional[str] = ...) -> None: ...
 
 class GetDeletionStatsResponse(_message.Message):
-    __slots__ = ("deleted", "restored", "restored_share", "by_day", "by_type", "age_seconds_mean", "age_seconds_max")
+    __slots__ = ("deleted", "restored", "restored_share", "by_day", "by_type", "age_seconds_mean", "age_seconds_max", "by_age", "purged", "purged_bytes")
     class ByDayEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -385,6 +385,9 @@ class GetDeletionStatsResponse(_message.Message):
     BY_TYPE_FIELD_NUMBER: _ClassVar[int]
     AGE_SECONDS_MEAN_FIELD_NUMBER: _ClassVar[int]
     AGE_SECONDS_MAX_FIELD_NUMBER: _ClassVar[int]
+    BY_AGE_FIELD_NUMBER: _ClassVar[int]
+    PURGED_FIELD_NUMBER: _ClassVar[int]
+    PURGED_BYTES_FIELD_NUMBER: _ClassVar[int]
     deleted: int
     restored: int
     restored_share: float
@@ -392,4 +395,15 @@ class GetDeletionStatsResponse(_message.Message):
     by_type: _containers.ScalarMap[str, int]
     age_seconds_mean: float
     age_seconds_max: float
-    def __init__(self, deleted: _Optional[int] = ..., restored: _Optional[int] = ..., restored_share: _Optional[float] = ..., by_day: _Optional[_Mapping[str, int]] = ..., by_type: _Optional[_Mapping[str, int]] = ..., age_seconds_mean: _Optional[float] = ..., age_seconds_max: _Optional[float] = ...) -> None: ...
+    by_age: _containers.RepeatedCompositeFieldContainer[AgeCount]
+    purged: int
+    purged_bytes: int
+    def __init__(self, deleted: _Optional[int] = ..., restored: _Optional[int] = ..., restored_share: _Optional[float] = ..., by_day: _Optional[_Mapping[str, int]] = ..., by_type: _Optional[_Mapping[str, int]] = ..., age_seconds_mean: _Optional[float] = ..., age_seconds_max: _Optional[float] = ..., by_age: _Optional[_Iterable[_Union[AgeCount, _Mapping]]] = ..., purged: _Optional[int] = ..., purged_bytes: _Optional[int] = ...) -> None: ...
+
+class AgeCount(_message.Message):
+    __slots__ = ("age", "deleted")
+    AGE_FIELD_NUMBER: _ClassVar[int]
+    DELETED_FIELD_NUMBER: _ClassVar[int]
+    age: str
+    deleted: int
+    def __init__(self, age: _Optional[str] = ..., deleted: _Optional[int] = ...) -> None: ...
