@@ -19,7 +19,25 @@ from uploadstream.core.listings import Found, Place, Wanted
 from uploadstream.core.pages import Position
 from uploadstream.core.parts import Span
 from uploadstream.core.session import Session
-from uploadstream.core.stats import DeletionStats
+from uploadstream.ports.trail import Trail
+from uploadstream.ports.web import Remote, Web
+
+__all__ = [
+    "Blob",
+    "BlobStore",
+    "Bytes",
+    "Catalog",
+    "Clock",
+    "Fsync",
+    "Lease",
+    "Leases",
+    "OpensFiles",
+    "Ports",
+    "Remote",
+    "Sink",
+    "Trail",
+    "Web",
+]
 
 Bytes = bytes | bytearray | memoryview
 
@@ -226,7 +244,7 @@ class OpensFiles(Protocol):
         ...
 
 
-class Catalog(Protocol):
+class Catalog(Trail, Protocol):
     """What is known of uploads, files and what happened to them.
 
     Each method that writes is one transaction, durable when it returns. Rows come back as they were written.
@@ -310,30 +328,6 @@ class Catalog(Protocol):
         """
         ...
 
-    async def owner_of_trail(self, file_id: str) -> str | None:
-        """Whose upload or file the trail of that id is about; None if there is none. It outlives what it is about."""
-        ...
-
-    async def audit(self, file_id: str, *, after: Position | None, limit: int) -> Sequence[tuple[Position, Audit]]:
-        """What happened to one upload or file, the oldest first; a Position is the row's own."""
-        ...
-
-    async def events(self, owner: str, *, after: int, limit: int) -> Sequence[tuple[int, Audit]]:
-        """What happened to the uploads and files of one user, whoever did it, in the order in which it was written.
-
-        Each row has a number, counted from 1 for each owner. When a row can be read, so can all before it: whoever
-        goes on behind the last number that it has read misses nothing.
-        """
-        ...
-
-    async def newest_events(self, owners: Collection[str]) -> Mapping[str, int]:
-        """The number of each user's last row; 0 for one that has none."""
-        ...
-
-    async def record(self, audit: Audit) -> None:
-        """Add a row to the trail that goes with no other change; its user is taken for its owner."""
-        ...
-
     async def known(self, keys: Collection[str]) -> set[str]:
         """Those of `keys` under which there are bytes of an open upload, or of a file, in use or in the trash.
 
@@ -357,10 +351,6 @@ class Catalog(Protocol):
         """Say this of a user's limits, and nothing else any more."""
         ...
 
-    async def deletion_stats(self, user_id: str | None) -> DeletionStats:
-        """Deletions, restores and purges of one user's files, or of everybody's, those that are purged too."""
-        ...
-
     async def store_id(self) -> str | None:
         """The id of the store that has the bytes of what is known here; None if that is not settled yet."""
         ...
@@ -371,32 +361,6 @@ class Catalog(Protocol):
 
     async def check(self) -> None:
         """Raise CatalogUnavailable unless it answers."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Remote:
-    """A file that another server has begun to send, and what that says of it, which may be anything.
-
-    `name`: the last word of the URL's path. `disposition`: the field Content-Disposition, which may have a better one;
-    `content_type`: the field Content-Type, or "". `size` None: it does not say how long the file is.
-    """
-
-    name: str
-    disposition: str | None
-    content_type: str
-    size: int | None
-    pieces: AsyncIterator[bytes]
-
-
-class Web(Protocol):
-    """Files on other servers, whose addresses clients name."""
-
-    def get(self, url: str, *, size_max: int) -> AbstractAsyncContextManager[Remote]:
-        """Ask for the file at `url`, of at most `size_max` bytes, and nowhere that the public could not go itself.
-
-        BadField (also when the server fails us) and TooLarge come from entering the context or from the pieces.
-        """
         ...
 
 
