@@ -1,8 +1,7 @@
-"""What the engine needs from the world.
+"""What the engine needs from the world."""
 
-An adapter raises the errors of `core.errors`, never its product's own. `StorageUnavailable` and `CatalogUnavailable`
-may come from any method of their port; other errors are named where they can happen.
-"""
+# An adapter raises the errors of `core.errors`, never its product's own. `StorageUnavailable` and `CatalogUnavailable`
+# may come from any method of their port; other errors are named where they can happen.
 
 from __future__ import annotations
 
