@@ -23,6 +23,7 @@ from uploadstream.adapters.catalog.catalog import SqliteCatalog
 from uploadstream.adapters.catalog.schema import SchemaTooNew
 from uploadstream.adapters.disk_files import make_directories
 from uploadstream.adapters.leases_disk import DiskLeases
+from uploadstream.adapters.memory_keys import MemoryKeys
 from uploadstream.adapters.system import SystemClock
 from uploadstream.adapters.web import HttpWeb
 from uploadstream.core.errors import Draining
@@ -32,6 +33,7 @@ from uploadstream.engine.downloads import Downloads
 from uploadstream.engine.events import Events
 from uploadstream.engine.files import Files
 from uploadstream.engine.hooks import Hooks, NoHooks
+from uploadstream.engine.identities import Identities, KeyProof
 from uploadstream.engine.pairing import WrongStore, check_pair, pair
 from uploadstream.engine.readiness import SharedCheck
 from uploadstream.engine.receiving import Receiver
@@ -102,6 +104,7 @@ class Service:
     watch: Watch
     events: Events
     web: Web | None
+    identities: Identities
 
 
 @asynccontextmanager
@@ -133,7 +136,11 @@ async def service(
         web = HttpWeb(settings.fetch_hosts) if settings.fetch_hosts else None
         if web is not None:
             opened.push_async_callback(web.close)
-        yield Service(ports, uploads, Downloads(ports, files, uploads), files, sweeper, watch, events, web)
+        keys = KeyProof(MemoryKeys(), clock)
+        opened.push_async_callback(keys.close)
+        identities = Identities([keys], required=False)
+        downloads = Downloads(ports, files, uploads)
+        yield Service(ports, uploads, downloads, files, sweeper, watch, events, web, identities)
 
 
 def http_app(
@@ -146,7 +153,8 @@ def http_app(
 ) -> ASGIApp:
     """Every HTTP protocol in one ASGI application, for pages of `cors_origins` too.
 
-    `grpc_port`: that of gRPC. `authenticate`: finds out who asks for anything but the page and the health checks.
+    `grpc_port`: that of gRPC. `authenticate`: finds out, in place of our own, who asks for anything but the page and
+    the health checks.
     """
     parts = {"catalog": running.ports.catalog.check, "storage": running.ports.blobs.check}
     checks = {name: SharedCheck(check) for name, check in parts.items()}
@@ -159,9 +167,8 @@ def http_app(
         *Content(running.downloads).routes(),
         Mount("/", rest.app(title="UploadStream", version=version("uploadstream"), beside=OPENAPI)),
     ]
-    if authenticate is not None:
-        spoken = [Mount("/", Asked(Router(spoken), authenticate))]
-    routes = [WholeServer(ietf.discovery()), *Health(checks, is_draining).routes(), *pages(), *spoken]
+    asked = Mount("/", Asked(Router(spoken), running.identities.identify, authenticate))
+    routes = [WholeServer(ietf.discovery()), *Health(checks, is_draining).routes(), *pages(), asked]
     return with_cors(Starlette(routes=routes, exception_handlers={Exception: failed}), cors_origins)
 
 
@@ -195,7 +202,7 @@ def grpc_server(running: Service, settings: Settings, socket: Socket) -> GrpcSer
     service = FileService(running.uploads, running.downloads, running.files)
     silence_seconds = settings.read_timeout.total_seconds()
     return GrpcServer(
-        [GrpcioFileService(service, silence_seconds=silence_seconds)],
+        [GrpcioFileService(service, silence_seconds=silence_seconds, identify=running.identities.identify)],
         socket,
         status_of=grpc_status_of,
         chunk_size_max=settings.max_chunk_size,

@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.refusals import refusal_of
-from uploadstream.core.access import ANONYMOUS, USER_LENGTH_MAX, Caller, check_user
+from uploadstream.core.access import (
+    ANONYMOUS,
+    USER_LENGTH_MAX,
+    Caller,
+    Credentials,
+    Identity,
+    Scope,
+    ScopeMissing,
+    caller_as,
+    check_user,
+)
 from uploadstream.core.errors import BadField
 
 
@@ -65,6 +75,59 @@ def test_any_text_is_a_user_or_a_bad_field(user_id: str) -> None:
 
 
 def test_what_a_known_caller_makes_is_its_own_whomever_it_names() -> None:
-    assert Caller("ann", is_known=True).owner_of("bob") == "ann"
+    assert Caller("ann", identity=Identity("ann")).owner_of("bob") == "ann"
     assert Caller("ann").owner_of("bob") == "bob"
     assert (Caller("ann").owner_of(""), Caller().owner_of("")) == ("ann", "anonymous")
+
+
+ADMIN = Identity("root", frozenset({Scope.ADMIN}))
+
+
+def test_a_known_caller_is_held_to_its_user_whatever_it_says() -> None:
+    caller = Caller("bob", identity=Identity("ann"))
+
+    assert caller.may_see("ann")
+    assert not caller.may_see("bob")
+    assert not Caller("", identity=Identity("ann")).may_see("bob")
+    assert (caller.name, caller.actor) == ("ann", "ann")
+
+
+def test_an_admin_sees_everybody_s_things_or_those_of_the_user_that_it_names() -> None:
+    anybody, for_bob = Caller(identity=ADMIN), Caller("bob", identity=ADMIN)
+
+    assert anybody.may_see("ann")
+    assert anybody.name == "root"
+    assert for_bob.may_see("bob")
+    assert not for_bob.may_see("ann")
+    assert (for_bob.name, for_bob.actor) == ("bob", "root")
+    assert (for_bob.owner_of("cleo"), for_bob.owner_of("")) == ("cleo", "bob")
+
+
+def test_what_a_request_says_of_its_user_counts_unless_it_is_known_to_be_another() -> None:
+    assert caller_as(None, "bob", "test", "").user_id == "bob"
+    assert caller_as(ADMIN, "bob", "test", "").user_id == "bob"
+    assert caller_as(Identity("ann"), "bob", "test", "192.0.2.1") == Caller("ann", "test", "192.0.2.1", Identity("ann"))
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_who_is_not_known_and_who_is_an_admin_may_all(scope: Scope) -> None:
+    Caller("ann").check_may(scope)
+    Caller(identity=ADMIN).check_may(scope)
+
+
+def test_a_scope_that_is_missing_is_named() -> None:
+    reader, nobody = (Caller(identity=Identity("ann", frozenset(scopes))) for scopes in ([Scope.READ], []))
+
+    reader.check_may(Scope.READ)
+    reader.check_may(Scope.WRITE, Scope.READ)
+    error = refusal_of(reader.check_may, Scope.WRITE)
+    assert isinstance(error, ScopeMissing)
+    assert (str(error), error.needed) == ("Scope write is needed; these credentials have read", "write")
+    error = refusal_of(nobody.check_may, Scope.READ, Scope.WRITE)
+    assert str(error) == "Scope read or write is needed; these credentials have none"
+
+
+def test_credentials_are_never_shown() -> None:
+    shown = repr(Credentials("bearer-1", "key-2", "cookie-3", "name-4"))
+
+    assert not any(word in shown for word in ("bearer-1", "key-2", "cookie-3", "name-4"))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uploadstream.core.access import Forbidden, Unauthenticated
+from uploadstream.core.access import Forbidden, ScopeMissing, Unauthenticated, WrongCredentials
 from uploadstream.core.allowances import LimitReached, QuotaExceeded, RateLimited, TooManyActive
 from uploadstream.core.claims import KeysUnavailable
 from uploadstream.core.errors import (
@@ -104,6 +104,8 @@ SAID: list[tuple[Refusal, str]] = [
     (Forbidden(why="Members only"), "Members only"),
     (Unauthenticated(why="Log in first"), "Log in first"),
     (KeysUnavailable(), "Keys of tokens are not reachable; nothing was lost, retry"),
+    (WrongCredentials(why="API key is not valid"), "API key is not valid"),
+    (ScopeMissing(why="Scope write is needed", needed="write"), "Scope write is needed"),
     (Draining(), "Server is about to stop; nothing was lost, retry"),
 ]
 

@@ -1,12 +1,16 @@
 """Who sent a request."""
 
+from typing import Any
+
 import pytest
 from starlette.requests import Request
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from tests.core.refusals import refusal_of
-from uploadstream.core.access import Caller, Unauthenticated
+from uploadstream.core.access import Caller, Credentials, Identity, Scope, Unauthenticated, WrongCredentials
 from uploadstream.core.errors import BadField
-from uploadstream.http.callers import KNOWN, caller_of
+from uploadstream.http.callers import KNOWN, Asked, caller_of, credentials_of
 
 
 def request(*fields: tuple[str, str], query: str = "", client: tuple[str, int] | None = ("192.0.2.1", 1)) -> Request:
@@ -43,9 +47,9 @@ def test_a_user_in_the_uploads_own_words_goes_before_the_field() -> None:
 
 def test_a_user_that_was_found_out_goes_before_everything() -> None:
     asked = request(("X-User-Id", "bob"), query="user_id=bob")
-    asked.scope[KNOWN] = "ann"
+    ann = asked.scope[KNOWN] = Identity("ann")
 
-    assert caller_of(asked, named="bob") == Caller("ann", "http", "192.0.2.1", is_known=True)
+    assert caller_of(asked, named="bob") == Caller("ann", "http", "192.0.2.1", ann)
 
 
 def test_a_refusal_that_was_found_is_raised_where_the_caller_is_asked_for() -> None:
@@ -53,3 +57,68 @@ def test_a_refusal_that_was_found_is_raised_where_the_caller_is_asked_for() -> N
     asked.scope[KNOWN] = Unauthenticated("Log in first")
 
     assert refusal_of(caller_of, asked) is asked.scope[KNOWN]
+
+
+def test_an_admin_names_the_user_whose_things_it_means() -> None:
+    asked = request(("X-User-Id", "bob"))
+    admin = asked.scope[KNOWN] = Identity("ann", frozenset({Scope.ADMIN}))
+
+    assert caller_of(asked) == Caller("bob", "http", "192.0.2.1", admin)
+    assert caller_of(asked, named="cleo") == Caller("cleo", "http", "192.0.2.1", admin)
+
+
+@pytest.mark.parametrize(
+    ("field", "credentials"),
+    [
+        (("Authorization", "Bearer abc"), Credentials(bearer="abc")),
+        (("Authorization", "bearer  abc "), Credentials(bearer="abc")),
+        (("Authorization", "Basic YW5uOmFiYw=="), Credentials()),
+        (("Authorization", "Bearer"), Credentials()),
+        (("X-Api-Key", " abc"), Credentials(api_key="abc")),
+        (("Cookie", "abc"), Credentials()),
+    ],
+)
+def test_credentials_are_a_bearer_or_a_key(field: tuple[str, str], credentials: Credentials) -> None:
+    assert credentials_of(request(field)) == credentials
+
+
+async def found(*fields: tuple[str, str], method: str = "GET", **options: Any) -> object:
+    """What an application is told of a request's sender."""
+    told: list[object] = []
+
+    async def app(scope: AsgiScope, _: Receive, __: Send) -> None:
+        told.append(scope.get(KNOWN))
+
+    async def ann_by_her_key(credentials: Credentials) -> Identity | None:
+        if credentials.api_key == "hers":
+            return Identity("ann")
+        raise WrongCredentials("API key is not valid")
+
+    scope = {**request(*fields).scope, "method": method}
+    await Asked(app, ann_by_her_key, **options)(scope, None, None)  # type: ignore[arg-type]
+    [one] = told
+    return one
+
+
+async def test_whom_a_request_s_credentials_prove_is_found_out() -> None:
+    assert await found(("X-Api-Key", "hers")) == Identity("ann")
+
+
+async def test_a_refusal_is_kept_for_the_protocol() -> None:
+    assert isinstance(await found(("X-Api-Key", "other")), WrongCredentials)
+    assert isinstance(await found(("X-Api-Key", "hers"), ("X-Api-Key", "hers")), BadField)
+
+
+async def bob(_: Request) -> str:
+    return "bob"
+
+
+async def test_the_application_around_us_goes_before_our_own_keys() -> None:
+    assert await found(("X-Api-Key", "hers"), authenticate=bob) == Identity("bob")
+
+
+async def test_options_is_nobody_s_way_round_the_question_who_asks() -> None:
+    asked = await found(("X-HTTP-Method-Override", "DELETE"), method="OPTIONS", authenticate=bob)
+
+    assert isinstance(asked, Unauthenticated)
+    assert isinstance(await found(method="OPTIONS"), WrongCredentials)

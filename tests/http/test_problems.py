@@ -6,7 +6,7 @@ from http import HTTPStatus
 import pytest
 
 from tests.core.test_errors import SAID
-from uploadstream.core.access import Forbidden, Unauthenticated
+from uploadstream.core.access import Forbidden, ScopeMissing, Unauthenticated, WrongCredentials
 from uploadstream.core.allowances import LimitReached, QuotaExceeded, RateLimited, TooManyActive
 from uploadstream.core.checks import together
 from uploadstream.core.claims import KeysUnavailable
@@ -63,7 +63,9 @@ EXPECTED: dict[type[Refusal], int] = {
     ChecksumMismatch: 400,
     RangeNotSatisfiable: 416,
     Forbidden: 403,
+    ScopeMissing: 403,
     Unauthenticated: 401,
+    WrongCredentials: 401,
     NotFound: 404,
     NoThumbnail: 404,
     Gone: 410,
@@ -142,4 +144,7 @@ def test_a_range_that_is_not_there_says_how_long_the_file_is() -> None:
 
 def test_who_is_not_known_is_told_how_to_say_who_it_is() -> None:
     assert fields_of(Unauthenticated("Log in first")) == {"WWW-Authenticate": "Bearer"}
+    wrong, missing = WrongCredentials("No"), ScopeMissing("No", "write")
+    assert fields_of(wrong) == {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+    assert fields_of(missing) == {"WWW-Authenticate": 'Bearer error="insufficient_scope", scope="write"'}
     assert fields_of(Forbidden("Members only")) == {}

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.core.refusals import refusal_of
-from uploadstream.core.access import Caller
+from uploadstream.core.access import Caller, Credentials, Identity
 from uploadstream.core.digests import crc32c
 from uploadstream.core.errors import (
     BadField,
@@ -20,6 +20,7 @@ from uploadstream.core.session import Declared, Session
 from uploadstream.engine.uploads import Uploaded
 from uploadstream.proto.fileservice.v1 import file_service_pb2 as pb
 from uploadstream.protocols.grpc_files import messages
+from uploadstream.protocols.grpc_files.messages import Peer
 from uploadstream.protocols.grpc_files.wire import Checked
 
 AT = datetime(2026, 1, 31, 12, 30, 15, 123456, tzinfo=UTC)
@@ -39,12 +40,39 @@ SESSION = Session("5f0c", Declared("ann", "a.txt", "text/plain", 10), 100, "tus"
     ],
 )
 def test_a_caller_comes_from_an_address_without_its_port(peer: str, address: str) -> None:
-    assert messages.read_caller(peer, "ann") == Caller("ann", "grpc", address)
+    assert messages.read_caller(Peer(peer), "ann") == Caller("ann", "grpc", address)
 
 
 def test_a_user_is_text_of_at_most_128_characters() -> None:
-    assert messages.read_caller("unix:", "ü" * 128).user_id == "ü" * 128
-    assert isinstance(refusal_of(messages.read_caller, "unix:", "a" * 129), BadField)
+    assert messages.read_caller(Peer("unix:"), "ü" * 128).user_id == "ü" * 128
+    assert isinstance(refusal_of(messages.read_caller, Peer("unix:"), "a" * 129), BadField)
+
+
+def test_a_user_that_was_found_out_goes_before_what_a_message_says() -> None:
+    ann = Identity("ann")
+
+    assert messages.read_caller(Peer("unix:", ann), "bob") == Caller("ann", "grpc", "", ann)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "credentials"),
+    [
+        ([], Credentials()),
+        ([("authorization", "Bearer abc")], Credentials(bearer="abc")),
+        ([("authorization", "Basic abc"), ("api-key", "def")], Credentials(api_key="def")),
+        ([("x-api-key", "def"), ("user-agent", "x")], Credentials(api_key="def")),
+    ],
+)
+def test_credentials_are_metadata(metadata: list[tuple[str, str | bytes]], credentials: Credentials) -> None:
+    assert messages.read_credentials(metadata) == credentials
+
+
+def test_credentials_that_are_there_twice_are_refused() -> None:
+    twice: list[tuple[str, str | bytes]] = [("api-key", "abc"), ("x-api-key", "abc")]
+
+    error = refusal_of(messages.read_credentials, twice)
+
+    assert str(error) == "api-key: must be there once, is there 2 times"
 
 
 def test_a_stream_begins_with_metadata() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import ClassVar, Final
 
 from uploadstream.core.errors import BadField, Refusal
@@ -31,30 +34,125 @@ class Unauthenticated(Forbidden):
     reason: ClassVar[str] = "UNAUTHENTICATED"
 
 
+@dataclass(eq=False)
+class WrongCredentials(Unauthenticated):
+    """There are credentials, and they are not good, or not any more."""
+
+    reason: ClassVar[str] = "WRONG_CREDENTIALS"
+
+
+@dataclass(eq=False)
+class ScopeMissing(Forbidden):
+    """It is known who asks, and with other credentials it might; one of the scopes `needed` is what these lack."""
+
+    needed: str
+    reason: ClassVar[str] = "SCOPE_MISSING"
+
+
+class Scope(enum.StrEnum):
+    """What credentials may be used for."""
+
+    READ = "read"  # to see files and uploads, and hear of them
+    WRITE = "write"  # to send, end, delete and restore them
+    ADMIN = "admin"  # both, with everybody's
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request brings to say who sends it; an empty text is none of its kind. None of it is ever shown.
+
+    `certificate`: the name in one that the client has shown and the server has verified.
+    """
+
+    bearer: str = field(default="", repr=False)
+    api_key: str = field(default="", repr=False)
+    cookie: str = field(default="", repr=False)
+    certificate: str = field(default="", repr=False)
+
+
+NO_CREDENTIALS: Final = Credentials()
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """All that a token for uploads is good for: one upload, or new ones of so many bytes and these types at most."""
+
+    upload_id: str = ""
+    size_max: int | None = None
+    allowed_types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom credentials prove their sender to be, and what they are good for; `key_id`: the key that this rests on."""
+
+    user_id: str
+    scopes: frozenset[Scope] = frozenset({Scope.READ, Scope.WRITE})
+    key_id: str = ""
+    expires_at: datetime | None = None
+    bounds: Bounds | None = None
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether it may name another user, and see what is anybody's."""
+        return Scope.ADMIN in self.scopes
+
+
+# Who sends a request, by what it brings; None: nobody who is known, which is let in. Unauthenticated, Unavailable.
+Identify = Callable[[Credentials], Awaitable[Identity | None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """One request's sender. `user_id` is empty when it names nobody; `address` is where it comes from.
 
-    `is_known`: we have found out who it is, and what else it says of its user does not count.
+    `identity`: what has been found out of it. What it says of its user itself then counts only if it is an admin.
     """
 
     user_id: str = ""
     protocol: str = ""
     address: str = ""
-    is_known: bool = False
+    identity: Identity | None = None
 
     @property
     def name(self) -> str:
         """The user that new uploads belong to and that listings show."""
-        return self.user_id or ANONYMOUS
+        if self._is_held:
+            return self.actor
+        return self.user_id or self.actor
+
+    @property
+    def actor(self) -> str:
+        """The user that does it, for the trail."""
+        return self.identity.user_id if self.identity else self.user_id or ANONYMOUS
+
+    @property
+    def _is_held(self) -> bool:
+        """It is known to be a user, and nobody else."""
+        return self.identity is not None and not self.identity.is_admin
 
     def owner_of(self, named: str) -> str:
         """The user of what it makes, and for which it names `named`."""
-        return self.name if self.is_known else named or self.name
+        return self.name if self._is_held else named or self.name
 
     def may_see(self, owner: str) -> bool:
-        """One that names a user is held to it; one that names nobody reaches anything by its id."""
-        return self.user_id in {"", owner}
+        """One that names a user is held to it; one that names nobody reaches anything by its id, unless it is known."""
+        return owner == self.actor if self._is_held else self.user_id in {"", owner}
+
+    def check_may(self, *scopes: Scope) -> None:
+        """Raise ScopeMissing unless it may do what any one of `scopes` is for. Who is not known may all."""
+        identity = self.identity
+        if identity is None or identity.is_admin or identity.scopes.intersection(scopes):
+            return
+        needed = " or ".join(scopes)
+        why = f"Scope {needed} is needed; these credentials have {', '.join(sorted(identity.scopes)) or 'none'}"
+        raise ScopeMissing(why, needed)
+
+
+def caller_as(identity: Identity | None, named: str, protocol: str, address: str) -> Caller:
+    """The sender of a request that names this user, and has been found to be that. BadField."""
+    user_id = named if identity is None or identity.is_admin else identity.user_id
+    return Caller(check_user(user_id), protocol, address, identity)
 
 
 def check_user(user_id: str) -> str:

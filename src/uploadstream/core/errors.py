@@ -17,7 +17,9 @@
     ├── ChecksumMismatch         bytes changed on their way
     ├── RangeNotSatisfiable      bytes asked for that the file does not have
     ├── Forbidden                who decides about that does not let it happen (access.py)
+    │   ├── ScopeMissing         other credentials of the same user might do
     │   └── Unauthenticated      it is not known who asks
+    │       └── WrongCredentials there are credentials, and they are not good
     ├── NotFound                 there is no such upload or file, for this caller
     │   ├── Gone                 there was one; it has expired or was deleted
     │   └── NoThumbnail          there is the file, but not this picture of it yet
@@ -38,8 +40,8 @@
         ├── TooManyListeners     as many hear of events as can be told
         └── Draining             the server is about to stop
 
-No error knows a status code: each protocol has one table from these classes to its own words. Its public attributes are
-its numbers; `str` says them in a sentence, without a hole where a text is empty; clients may compare `reason`.
+No error knows a status code: each protocol has one table from these classes to its own words. Its attributes are its
+numbers; `str` says them in a sentence, without a hole where a text is empty; clients may compare `reason`.
 """
 
 from __future__ import annotations
@@ -50,8 +52,7 @@ from typing import ClassVar, Final
 from uploadstream.core.sizes import iec, iec_apart
 from uploadstream.core.wording import said
 
-# When to come back, for whom a retry may help.
-RETRY_SECONDS: Final = 2
+RETRY_SECONDS: Final = 2  # when to come back, for whom a retry may help
 
 
 @dataclass(eq=False)
@@ -63,8 +64,7 @@ class Refusal(Exception):
     @property
     def numbers(self) -> dict[str, str | float]:
         """The error's attributes, for details that machines read; a list among them is one text."""
-        values = ((one.name, getattr(self, one.name)) for one in fields(self))
-        return {name: ", ".join(value) if isinstance(value, tuple) else value for name, value in values}
+        return {f.name: ", ".join(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in fields(self)}
 
 
 @dataclass(eq=False)

@@ -38,6 +38,8 @@ class Action(enum.StrEnum):
     PURGE = "purge"  # its time in the trash was over: nothing is left of it but the trail
     LOSE = "lose"  # the bytes are not in the store any more
     HOOK_FAIL = "hook_fail"  # the application around us was told of it, and failed
+    KEY_CREATE = "key_create"
+    KEY_REVOKE = "key_revoke"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ def file_of(session: Session, *, detected_type: str, crc32c: int, at: datetime, 
 
 def audit_of(file_id: str, action: Action, caller: Caller, *, at: datetime, **details: str) -> Audit:
     """The trail's row for what `caller` did."""
-    return Audit(file_id, action, caller.name, at, caller.protocol, caller.address, details)
+    return Audit(file_id, action, caller.actor, at, caller.protocol, caller.address, details)
 
 
 def audit_of_file(file: File, action: Action, caller: Caller, *, at: datetime) -> Audit:

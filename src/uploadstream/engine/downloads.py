@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
-from uploadstream.core.access import Caller
+from uploadstream.core.access import Caller, Scope
 from uploadstream.core.errors import StorageUnavailable
 from uploadstream.core.files import File
 from uploadstream.core.sizes import MIB
@@ -47,6 +47,7 @@ class Downloads:
 
     async def open_or_follow(self, file_id: str, caller: Caller) -> Uploaded:
         """The file, or the open upload that may become it. NotFound, Gone."""
+        caller.check_may(Scope.READ)
         return await self._uploads.status(file_id, caller)
 
     async def follow(

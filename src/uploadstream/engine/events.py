@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from uploadstream.core.access import Caller
+from uploadstream.core.access import Caller, Scope
 from uploadstream.core.errors import Draining, Refusal, TooManyListeners
 from uploadstream.core.files import Action, Audit, File
 from uploadstream.core.session import Session
@@ -62,6 +62,9 @@ KINDS: Final[Mapping[Action, Kind]] = {
     Action.LOSE: Kind.LOST,
     Action.HOOK_FAIL: Kind.HOOK_FAILED,
 }
+
+# What is nothing of an upload or a file.
+UNTOLD: Final = frozenset({Action.KEY_CREATE, Action.KEY_REVOKE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,7 @@ class Events:
 
     async def place(self, caller: Caller, *, after: int | None) -> Place:
         """Where the caller begins to listen: behind `after`, or now. Draining, TooManyListeners, CatalogUnavailable."""
+        caller.check_may(Scope.READ)
         if self._closed:
             raise Draining
         if len(self._listeners) >= LISTENERS_MAX:
@@ -189,6 +193,8 @@ class Events:
 
     async def _event(self, number: int, audit: Audit) -> Event | None:
         """A row as it is told; None if nobody is: of a part there is only something to say when it is joined."""
+        if audit.action in UNTOLD:
+            return None
         file = await self._catalog.file(audit.file_id)
         upload = await self._catalog.upload(audit.file_id) if file is None else None
         if upload is not None and upload.declared.is_partial:

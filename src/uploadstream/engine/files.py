@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from uploadstream.core.access import Caller
+from uploadstream.core.access import Caller, Scope
 from uploadstream.core.errors import Gone
 from uploadstream.core.files import Action, Audit, File, audit_of_file, check_visible_trail, visible_file
 from uploadstream.core.ids import check_id
@@ -31,6 +31,7 @@ class Files:
         self, caller: Caller, wanted: Wanted | None = None, *, page_size: int = 0, page_token: str = ""
     ) -> Page[File]:
         """Those of the caller's files that are wanted; else all in use, the newest upload first. BadField."""
+        caller.check_may(Scope.READ)
         wanted = check_wanted(wanted or Wanted())
         size = check_page_size(page_size)
         after = read_place(page_token, wanted.sort)
@@ -39,12 +40,14 @@ class Files:
 
     async def describe(self, file_id: str, caller: Caller) -> File:
         """The file, if it is in use. NotFound, Gone."""
+        caller.check_may(Scope.READ)
         file = await self._any(file_id, caller)
         file.check_present()
         return file
 
     async def delete(self, file_id: str, caller: Caller) -> File:
         """Put a file in the trash. NotFound, Gone (it is there already)."""
+        caller.check_may(Scope.WRITE)
         now = self._clock.now()
         file = (await self._any(file_id, caller)).deleted(now)
         audit = audit_of_file(file, Action.DELETE, caller, at=now)
@@ -58,6 +61,7 @@ class Files:
 
     async def restore(self, file_id: str, caller: Caller) -> File:
         """Take a file out of the trash; one that is in use stays so. NotFound; Gone if its time or its bytes are."""
+        caller.check_may(Scope.WRITE)
         file = await self._any(file_id, caller)
         if file.deleted_at is None:
             return file
@@ -71,6 +75,7 @@ class Files:
 
     async def audit(self, file_id: str, caller: Caller, *, page_size: int = 0, page_token: str = "") -> Page[Audit]:
         """What happened to an upload or file, the oldest first; also when it is gone. NotFound, BadField."""
+        caller.check_may(Scope.READ)
         size, after = check_page_size(page_size), read_token(page_token)
         check_id(file_id, kind="file")
         check_visible_trail(await self._catalog.owner_of_trail(file_id), caller, file_id=file_id)
@@ -80,6 +85,7 @@ class Files:
 
     async def deletion_stats(self, caller: Caller) -> DeletionStats:
         """Deletions and restores of the caller's files."""
+        caller.check_may(Scope.READ)
         return await self._catalog.deletion_stats(caller.name)
 
     async def open(self, file_id: str, caller: Caller) -> File:

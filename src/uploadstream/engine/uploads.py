@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from uploadstream.core.access import Caller
+from uploadstream.core.access import Caller, Scope
 from uploadstream.core.digests import Digest, check_computed
 from uploadstream.core.errors import (
     Busy,
@@ -109,6 +109,7 @@ class Uploads:
 
     async def status(self, upload_id: str, caller: Caller) -> Uploaded:
         """The upload with its true offset, finished or not. NotFound, Gone."""
+        caller.check_may(Scope.READ, Scope.WRITE)  # who goes on with an upload has to know how far it is
         check_id(upload_id, kind="upload")
         return await self._looked_up(upload_id, await self._catalog.upload(upload_id), caller)
 
@@ -146,6 +147,7 @@ class Uploads:
         OffsetMismatch, BadInput, UploadClosed, Busy, TakenOver, BodyTimeout, NotFound, Gone; and whatever the pouring
         raises.
         """
+        caller.check_may(Scope.WRITE)
         pouring = Pouring()
         if incoming.may_repeat and (known := await self._has_all(upload_id, caller, incoming)):
             again = without_known(incoming, self._blobs, known.session)
@@ -181,6 +183,7 @@ class Uploads:
         self, upload_id: str, caller: Caller, incoming: Incoming, *, filename: str = "", is_early: bool = False
     ) -> Uploaded:
         """Remember what is told of an open upload only now: as of Session.described."""
+        caller.check_may(Scope.WRITE)
         found = await self.status(upload_id, caller)
         if found.file is not None:
             return found
@@ -246,6 +249,7 @@ class Uploads:
 
     async def abort(self, upload_id: str, caller: Caller) -> None:
         """End an open upload without a file, nothing of it is left; or delete its file. NotFound, Gone, Busy."""
+        caller.check_may(Scope.WRITE)
         async with self._held(upload_id, caller, Pouring()):
             found = await self.status(upload_id, caller)
             if found.file is not None:
@@ -277,6 +281,7 @@ class Uploads:
 
     async def list(self, caller: Caller, *, page_size: int = 0, page_token: str = "") -> Page[Session]:
         """The caller's open uploads, the newest first, with their true offsets."""
+        caller.check_may(Scope.READ)
         size = check_page_size(page_size)
         rows = await self._catalog.uploads(caller.name, after=read_token(page_token), limit=size + 1)
         page = page_of(rows, size=size, place=lambda row: Position(row.created_at, row.id))
@@ -299,6 +304,7 @@ class Uploads:
 
     async def _begin(self, declared: Declared, caller: Caller) -> Session:
         """A session for what is declared, if it may begin; on what terms, the application around us may say."""
+        caller.check_may(Scope.WRITE)
         check_declaration(declared, size_max=self.limits.file_size_max)
         free = await self._blobs.free()
         if free is not None and (declared.length or 0) > free:

@@ -9,43 +9,56 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from uploadstream.core.access import Caller, check_user
+from uploadstream.core.access import Caller, Credentials, Identify, Identity, Unauthenticated, caller_as, check_user
 from uploadstream.core.errors import Refusal
 from uploadstream.http.fields import check_single, read_text
 
-# Where a request has the user that was found out, or the refusal to let it in.
-KNOWN: Final = "uploadstream.user"
+# Where a request has the identity that was found, or None, or the refusal to let it in.
+KNOWN: Final = "uploadstream.identity"
 
 # Gives a user's id, or refuses.
 Authenticate = Callable[[Request], Awaitable[str]]
 
 
 class Asked:
-    """An application for whose requests it is found out who sent them.
+    """An application for whose requests it is found out who sent them: by `authenticate` alone if there is that.
 
     A refusal is kept until a protocol asks for the caller: it is that which has words for it. A preflight has no
-    credentials, and OPTIONS is answered to anybody.
+    credentials, and OPTIONS is answered to anybody; what a field makes of OPTIONS is refused.
     """
 
-    def __init__(self, app: ASGIApp, authenticate: Authenticate) -> None:
+    def __init__(self, app: ASGIApp, identify: Identify, authenticate: Authenticate | None = None) -> None:
         self._app = app
+        self._identify = identify
         self._authenticate = authenticate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        if scope["type"] == "http" and scope["method"] != HTTPMethod.OPTIONS:
+        if scope["type"] == "http":
             scope = {**scope, KNOWN: await self._found(Request(scope))}
         await self._app(scope, receive, send)
 
-    async def _found(self, request: Request) -> str | Refusal:
+    async def _found(self, request: Request) -> Identity | Refusal | None:
         try:
-            return check_user(await self._authenticate(request))
+            check_single(request.headers.items())
+            if self._authenticate is None:
+                return await self._identify(credentials_of(request))
+            if request.method == HTTPMethod.OPTIONS:
+                return Unauthenticated("OPTIONS is no way to anybody's uploads and files")
+            return Identity(check_user(await self._authenticate(request)))
         except Refusal as error:
             return error
 
 
+def credentials_of(request: Request) -> Credentials:
+    """What a request brings to say who sends it."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    bearer = token.strip() if scheme.lower() == "bearer" else ""
+    return Credentials(bearer=bearer, api_key=request.headers.get("x-api-key", "").strip())
+
+
 def caller_of(request: Request, protocol: str = "http", *, named: str = "") -> Caller:
-    """The user that is known, or else `named`, or that X-User-Id or the link names; and the address.
+    """Who was found out, or else the user `named`, or that X-User-Id or the link names; and the address.
 
     BadField, also of any field there twice; whatever refusal was found.
     """
@@ -54,9 +67,9 @@ def caller_of(request: Request, protocol: str = "http", *, named: str = "") -> C
     known = request.scope.get(KNOWN)
     if isinstance(known, Refusal):
         raise known
-    if known is not None:
-        return Caller(known, protocol, address, is_known=True)
+    if known is not None and not known.is_admin:
+        return caller_as(known, "", protocol, address)
     if named:  # in what is declared, all of which is checked at once
-        return Caller(named, protocol, address)
+        return Caller(named, protocol, address, known)
     user_id = read_text(request.headers.get("x-user-id", "")) or request.query_params.get("user_id", "")
-    return Caller(check_user(user_id), protocol, address)
+    return caller_as(known, user_id, protocol, address)

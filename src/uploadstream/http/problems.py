@@ -10,7 +10,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from uploadstream.core.access import Forbidden, Unauthenticated
+from uploadstream.core.access import Forbidden, ScopeMissing, Unauthenticated, WrongCredentials
 from uploadstream.core.allowances import LimitReached, QuotaExceeded
 from uploadstream.core.errors import (
     RETRY_SECONDS,
@@ -74,11 +74,20 @@ def fields_of(error: Refusal) -> dict[str, str]:
         return {"Retry-After": str(RETRY_SECONDS)}
     if isinstance(error, LimitReached) and error.retry_seconds is not None:
         return {"Retry-After": str(math.ceil(error.retry_seconds))}
-    if isinstance(error, Unauthenticated):
-        return {"WWW-Authenticate": "Bearer"}  # a 401 has to name one (RFC 9110, section 11.6.1); browsers ask nobody
+    if challenge := _challenge(error):
+        return {"WWW-Authenticate": challenge}
     if isinstance(error, RangeNotSatisfiable):
         return {"Content-Range": write_unsatisfied(error.size)}
     return {}
+
+
+def _challenge(error: Refusal) -> str:
+    """A 401 has to name a scheme (RFC 9110, section 11.6.1), and RFC 6750, section 3, says why; browsers ask nobody."""
+    if isinstance(error, WrongCredentials):
+        return 'Bearer error="invalid_token"'
+    if isinstance(error, ScopeMissing):
+        return f'Bearer error="insufficient_scope", scope="{error.needed}"'
+    return "Bearer" if isinstance(error, Unauthenticated) else ""
 
 
 def problem_of(error: Refusal) -> dict[str, object]:

@@ -106,7 +106,8 @@ class FilePond:
         if handler is None:
             return PlainTextResponse("", HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": ", ".join(self._methods)})
         try:
-            return await handler(Call(request, caller_of(request, PROTOCOL), opened))
+            caller = Caller() if request.method == HTTPMethod.OPTIONS else caller_of(request, PROTOCOL)
+            return await handler(Call(request, caller, opened))
         except Refusal as error:
             return PlainTextResponse(str(error), write_refusal(error, request.method), fields_of(error))
         except ClientGone:  # nobody is left to be answered

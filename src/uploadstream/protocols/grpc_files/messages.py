@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from urllib.parse import unquote
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from uploadstream.core.access import Caller, check_user
+from uploadstream.core.access import Caller, Credentials, Identity, caller_as
 from uploadstream.core.checks import check_each, together
 from uploadstream.core.digests import check_crc32c
 from uploadstream.core.errors import (
@@ -28,12 +30,35 @@ from uploadstream.protocols.grpc_files.wire import Checked, Sent
 PROTOCOL: Final = "grpc"
 
 
-def read_caller(peer: str, user_id: str = "") -> Caller:
-    """Who calls. `peer` is a URI (gRPC Name Resolution): `ipv4:127.0.0.1:41000`, `ipv6:%5B::1%5D:41000`. BadField."""
-    scheme, _, address = peer.partition(":")
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other side of a call: where that is, as gRPC spells it, and who, if that was found out."""
+
+    address: str
+    identity: Identity | None = None
+
+
+def read_credentials(metadata: Collection[tuple[str, str | bytes]]) -> Credentials:
+    """What a call brings to say who makes it: `authorization: Bearer …` or `api-key: …`. BadField."""
+    said = {name: [value for key, value in metadata if key == name] for name in ("authorization", "api-key")}
+    said["api-key"] += [value for key, value in metadata if key == "x-api-key"]  # as proxies hand it on from HTTP
+    if bad := [
+        BadField(name, f"must be there once, is there {len(values)} times")
+        for name, values in said.items()
+        if len(values) > 1
+    ]:
+        raise together(bad)
+    authorization, api_key = (str(values[0]).strip() if values else "" for values in said.values())
+    scheme, _, token = authorization.partition(" ")
+    return Credentials(bearer=token.strip() if scheme.lower() == "bearer" else "", api_key=api_key)
+
+
+def read_caller(peer: Peer, user_id: str = "") -> Caller:
+    """Who calls. An address is a URI (gRPC Name Resolution): `ipv4:127.0.0.1:4100`, `ipv6:%5B::1%5D:4100`. BadField."""
+    scheme, _, address = peer.address.partition(":")
     if scheme in {"ipv4", "ipv6"}:
         address = unquote(address).rpartition(":")[0].strip("[]")
-    return Caller(check_user(user_id), PROTOCOL, address)
+    return caller_as(peer.identity, user_id, PROTOCOL, address)
 
 
 def read_metadata(sent: Sent) -> pb.FileMetadata:

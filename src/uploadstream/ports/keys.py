@@ -1,0 +1,35 @@
+"""What is known of API keys."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from uploadstream.core.files import Audit
+from uploadstream.core.keys import Key
+from uploadstream.core.pages import Position
+
+
+class KeyStore(Protocol):
+    """API keys by the digests of their texts, which are themselves kept nowhere; writes are as those of Catalog."""
+
+    async def add_key(self, key: Key, digest: bytes, audit: Audit) -> None:
+        """Remember a new key."""
+        ...
+
+    async def keys_with(self, digests: Collection[bytes]) -> Mapping[bytes, Key]:
+        """Those of these keys that are known, also such as are good no more."""
+        ...
+
+    async def keys(self, user_id: str | None, *, after: Position | None, limit: int) -> Sequence[Key]:
+        """Keys, the newest first, of one user or of all (None)."""
+        ...
+
+    async def revoke_key(self, key_id: str, audit: Audit) -> Key | None:
+        """Let a key be good no more, from `audit.at` on; one that is revoked stays as it is. None: there is none."""
+        ...
+
+    async def use_key(self, key_id: str, at: datetime) -> None:
+        """Remember that a key was used, unless a later use is remembered."""
+        ...
