@@ -23,6 +23,7 @@ HOMELESS = re.compile(r"(utils?|common|helpers?|base|managers?|misc|shared)")
 # Who may import a third-party library: module names under `uploadstream`, `*` for any ending. A new library gets a row.
 OWNERS: dict[str, tuple[str, ...]] = {
     "alembic": ("adapters.catalog.*",),
+    "asyncpg": ("adapters.catalog.*",),
     "crc32c": ("core.digests",),
     "cryptography": ("adapters.jwt_keys",),
     "fastapi": ("protocols.rest.*",),

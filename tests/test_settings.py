@@ -246,14 +246,39 @@ def test_a_bad_setting_is_named_with_what_to_do(
     assert "\n" not in line
 
 
-@pytest.mark.parametrize("dsn", ["postgres://me:secret@db/files", "postgresql://me:secret@db/files"])
-def test_a_database_of_another_kind_is_refused_without_saying_its_password(
-    monkeypatch: pytest.MonkeyPatch, dsn: str
+@pytest.mark.parametrize(
+    ("dsn", "says"),
+    [
+        ("mysql://me:secret@db/files", "mysql:// is not in this version yet; write sqlite:///PATH"),
+        ("postgres://me:secret@db/files?nonsense=secret", "nonsense is no parameter of a connection"),
+        ("postgresql://me:secret/2@db/files", "in a user or a password, write @ : / ? # and % as"),
+    ],
+)
+def test_a_database_that_cannot_be_connected_to_is_refused_without_saying_its_password(
+    monkeypatch: pytest.MonkeyPatch, dsn: str, says: str
 ) -> None:
     monkeypatch.setenv("UPLOADSTREAM", dsn)
 
-    kind = dsn.partition(":")[0]
-    assert refusal() == f"UPLOADSTREAM: {kind}:// is not in this version yet; write sqlite:///PATH"
+    line = refusal()
+
+    assert line.startswith(f"UPLOADSTREAM: {says}")
+    assert "secret" not in line
+
+
+@pytest.mark.parametrize("dsn", ["postgres://me:secret@db/files", "postgresql://me:secret@db/files?sslmode=require"])
+def test_a_catalog_in_postgresql_is_shown_without_its_password(monkeypatch: pytest.MonkeyPatch, dsn: str) -> None:
+    monkeypatch.setenv("UPLOADSTREAM", dsn)
+
+    settings = load()
+
+    assert settings.catalog_name == "postgresql://me@db/files"
+    assert "secret" not in repr(settings)
+
+
+def test_workers_share_the_connections_to_postgresql() -> None:
+    assert load().connections == 20
+    assert load(workers=4).connections == 5
+    assert load(workers=16, pool_size=8).connections == 3
 
 
 @pytest.mark.parametrize("dsn", ["sqlite://x.db", "sqlite:///", "sqlite:x.db", "x.db"])

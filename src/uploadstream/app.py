@@ -19,8 +19,9 @@ from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import ASGIApp
 
 from uploadstream.adapters.blobs_disk import DiskBlobs
-from uploadstream.adapters.catalog.catalog import SqliteCatalog
-from uploadstream.adapters.catalog.schema import SchemaTooNew
+from uploadstream.adapters.catalog.places import migrate as migrate_catalog
+from uploadstream.adapters.catalog.places import open_catalog
+from uploadstream.adapters.catalog.schema import HEAD, WrongSchema
 from uploadstream.adapters.disk_files import make_directories
 from uploadstream.adapters.leases_disk import DiskLeases
 from uploadstream.adapters.memory_keys import MemoryKeys
@@ -71,11 +72,12 @@ __all__ = [
     "BadCertificate",
     "CannotListen",
     "Listening",
-    "SchemaTooNew",
     "Service",
+    "WrongSchema",
     "WrongStore",
     "fsck",
     "http_app",
+    "migrate",
     "serve",
     "serve_here",
     "service",
@@ -111,12 +113,12 @@ class Service:
 async def service(
     settings: Settings, *, hooks_on: Callable[[Ports], Hooks] = lambda _: NoHooks()
 ) -> AsyncIterator[Service]:
-    """The engine on embedded parts: SQLite and the local disk. WrongStore, SchemaTooNew, Unavailable."""
+    """The engine on a catalog and the local disk. WrongStore, WrongSchema, Unavailable."""
     clock = SystemClock()
     durable = settings.fsync is not Fsync.NEVER
     async with AsyncExitStack() as opened:
         make_directories([settings.data_dir], durable=durable)
-        catalog = await SqliteCatalog.open(settings.catalog_path, durable=durable)
+        catalog = await open_catalog(settings.catalog, durable=durable, connections=settings.connections)
         opened.push_async_callback(catalog.close)
         blobs = DiskBlobs(settings.blobs_path, fsync=settings.fsync, new=await catalog.store_id() is None)
         opened.callback(blobs.close)
@@ -372,10 +374,17 @@ def _log_sweep(done: Sweep) -> None:
     log.info("swept", **done)
 
 
+async def migrate(settings: Settings) -> tuple[str | None, str]:
+    """Bring the catalog's schema up to date: what it was, what it is. CatalogUnavailable, WrongSchema."""
+    if settings.catalog == settings.catalog_path:
+        make_directories([settings.data_dir], durable=True)
+    return await migrate_catalog(settings.catalog), HEAD
+
+
 async def fsck(settings: Settings) -> AsyncIterator[Verdict]:
-    """A verdict on every stored file; the service may be running beside. WrongStore, SchemaTooNew."""
+    """A verdict on every stored file; the service may be running beside. WrongStore, WrongSchema."""
     async with AsyncExitStack() as opened:
-        catalog = await SqliteCatalog.open(settings.catalog_path, durable=False)
+        catalog = await open_catalog(settings.catalog, durable=False, connections=settings.connections)
         opened.push_async_callback(catalog.close)
         blobs = DiskBlobs(settings.blobs_path, new=False)
         opened.callback(blobs.close)

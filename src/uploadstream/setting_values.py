@@ -10,6 +10,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
+from uploadstream.core.dsns import SCHEMES, Dsn
 from uploadstream.core.errors import BadField
 from uploadstream.core.media import check_content_type
 from uploadstream.core.type_names import essence
@@ -164,6 +165,25 @@ def _is_key_set(value: str) -> str:
     if value and not found and not _is_file(value):
         message = f"{shortened(value)!r} is no file; name one, or write https://HOST/PATH"
         raise ValueError(message)
+    return value
+
+
+def file_url(value: str, *, scheme: str) -> str:
+    """Empty, or `scheme:///path`. What is refused may hold a password, and is not repeated."""
+    path = value.removeprefix(f"{scheme}:///")
+    if value and (path == value or not path.strip("/")):
+        kind, found, _ = value.partition("://")
+        problem = f"{kind}:// is not in this version yet" if found and kind != scheme else "this names no file"
+        message = f"{problem}; write {scheme}:///PATH"
+        raise ValueError(message)
+    return value
+
+
+def database(value: str) -> str:
+    """A file of SQLite, or a DSN of PostgreSQL."""
+    if value.partition(":")[0] not in SCHEMES:
+        return file_url(value, scheme="sqlite")
+    Dsn(value)
     return value
 
 

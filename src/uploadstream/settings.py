@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from uploadstream.core.dsns import SCHEMES, Dsn
 from uploadstream.core.session import Limits
 from uploadstream.core.sizes import MIB, iec, parse_size
 from uploadstream.ports import Fsync
@@ -26,6 +27,8 @@ from uploadstream.setting_values import (
     Origins,
     Patterns,
     SomeTime,
+    database,
+    file_url,
 )
 
 _PREFIX: Final = "UPLOADSTREAM_"
@@ -46,23 +49,14 @@ _OF_A_SERVICE: Final = re.compile(
 _SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://", re.ASCII)
 _NEAR: Final = 0.7  # of difflib: a letter too many, a word left out
 
+# What writes, and what reads meanwhile.
+CONNECTIONS_MIN: Final = 3
 # In our words what pydantic says in those of a parser.
 _MUST: Final = {"int_parsing": "must be a whole number", "bool_parsing": "must be true or false"}
 
 
 def _size(value: object) -> object:
     return parse_size(value) if isinstance(value, str) else value
-
-
-def _dsn(value: str, *, scheme: str) -> str:
-    """Empty, or `scheme:///path`. What is refused may hold a password, and is not repeated."""
-    path = value.removeprefix(f"{scheme}:///")
-    if value and (path == value or not path.strip("/")):
-        kind, found, _ = value.partition("://")
-        problem = f"{kind}:// is not in this version yet" if found and kind != scheme else "this names no file"
-        message = f"{problem}; write {scheme}:///PATH"
-        raise ValueError(message)
-    return value
 
 
 def _known_mode(value: object) -> object:
@@ -100,12 +94,14 @@ class Settings(BaseSettings):
     http_port: Port = Field(8080, description="port of HTTP: the page, tus, REST (0: any free one)")
     grpc_port: Port = Field(50051, description="port of gRPC (0: any free one)")
     data_dir: Path = Field(Path("data"), description="directory of blobs and catalog")
-    database: Annotated[str, AfterValidator(partial(_dsn, scheme="sqlite"))] = Field(
+    database: Annotated[str, AfterValidator(database)] = Field(
         "",
         validation_alias="UPLOADSTREAM",
-        description="the catalog, sqlite:///FILE",
+        description="the catalog, sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE",
+        repr=False,  # it may hold a password
     )
-    storage: Annotated[str, AfterValidator(partial(_dsn, scheme="file"))] = Field(
+    pool_size: PositiveInt = Field(20, description="connections to PostgreSQL, of all workers together")
+    storage: Annotated[str, AfterValidator(partial(file_url, scheme="file"))] = Field(
         "", description="the blobs, file:///DIR"
     )
     workers: PositiveInt = Field(1, description="processes that serve")
@@ -159,8 +155,23 @@ class Settings(BaseSettings):
         return (self.tls_cert, self.tls_key) if self.tls_cert and self.tls_key else None
 
     @property
+    def catalog(self) -> Path | Dsn:
+        """Where the catalog is: a file of SQLite, or a database of PostgreSQL."""
+        return Dsn(self.database) if self.database.partition(":")[0] in SCHEMES else self.catalog_path
+
+    @property
+    def catalog_name(self) -> str:
+        """The same to be shown, without a password."""
+        return self.catalog.shown if isinstance(self.catalog, Dsn) else str(self.catalog.absolute())
+
+    @property
+    def connections(self) -> int:
+        """How many of those to PostgreSQL each process may have."""
+        return max(CONNECTIONS_MIN, self.pool_size // self.workers)
+
+    @property
     def catalog_path(self) -> Path:
-        """The SQLite file."""
+        """The SQLite file, unless the catalog is in PostgreSQL."""
         return _path_of(self.database, scheme="sqlite", default=self.data_dir / "catalog.sqlite")
 
     @property

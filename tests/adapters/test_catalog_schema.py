@@ -16,8 +16,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from uploadstream.adapters.catalog import schema
-from uploadstream.adapters.catalog.catalog import SqliteCatalog
 from uploadstream.adapters.catalog.sqlite import migrate, open_engine
+from uploadstream.adapters.catalog.sqlite_desks import open_sqlite
 from uploadstream.adapters.catalog.tables import METADATA
 from uploadstream.core.errors import CatalogUnavailable
 
@@ -190,7 +190,7 @@ async def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
         connection.commit()
 
     with pytest.raises(schema.SchemaTooNew, match=f"has schema 9999, this program knows schemas up to {schema.HEAD}"):
-        await SqliteCatalog.open(path, durable=False)
+        await open_sqlite(path, durable=False)
 
     with connected(path) as connection_after:
         assert schema.version(connection_after) == "9999"

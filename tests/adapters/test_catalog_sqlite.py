@@ -23,9 +23,9 @@ from sqlalchemy import Connection, Select
 
 from tests.contracts.catalog import NOON, a_file, a_session, created, of, published
 from uploadstream.adapters.catalog import queries, searches, sqlite, writes
-from uploadstream.adapters.catalog.catalog import SqliteCatalog
 from uploadstream.adapters.catalog.commits import Write
-from uploadstream.adapters.catalog.schema import HEAD
+from uploadstream.adapters.catalog.schema import HEAD, Seen
+from uploadstream.adapters.catalog.sqlite_desks import SqliteCatalog, open_sqlite
 from uploadstream.adapters.catalog.writes import Act
 from uploadstream.core.errors import CatalogUnavailable
 from uploadstream.core.files import Action, Audit, File
@@ -42,14 +42,14 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def catalog(path: Path) -> AsyncIterator[SqliteCatalog]:
-    catalog = await SqliteCatalog.open(path, durable=False)
+    catalog = await open_sqlite(path, durable=False)
     yield catalog
     await catalog.close()
 
 
 @asynccontextmanager
 async def opened(path: Path) -> AsyncIterator[SqliteCatalog]:
-    catalog = await SqliteCatalog.open(path, durable=True)
+    catalog = await open_sqlite(path, durable=True)
     try:
         yield catalog
     finally:
@@ -87,8 +87,8 @@ def _plan(connection: Connection, statement: Select[Any]) -> list[str]:
 def one_group(catalog: SqliteCatalog) -> Iterator[None]:
     """What is asked to be written inside the context is written together: the writer is busy until its end."""
     go_on = threading.Event()
-    busy = catalog._writer.ask(Write(_after(threading.Event(), go_on), None))
-    while not catalog._writer._queue.empty():
+    busy = catalog.database.writer.ask(Write(_after(threading.Event(), go_on), None))
+    while not catalog.database.writer._queue.empty():
         time.sleep(0.001)
     yield
     go_on.set()
@@ -150,7 +150,7 @@ class SmallDisk:
             connection.exec_driver_sql(f"PRAGMA max_page_count = {count}")
             return [None]
 
-        await catalog._writer.ask(Write(act, None))
+        await catalog.database.writer.ask(Write(act, None))
 
     def close(self) -> None:
         if self.is_mounted:
@@ -191,7 +191,7 @@ async def test_what_was_written_is_there_when_opened_again(path: Path) -> None:
 
 async def test_what_is_asked_for_before_closing_is_done(path: Path) -> None:
     files = [a_file() for _ in range(300)]
-    catalog = await SqliteCatalog.open(path, durable=False)
+    catalog = await open_sqlite(path, durable=False)
     answers = [asyncio.ensure_future(published(catalog, file)) for file in files]
     await asyncio.sleep(0)
 
@@ -202,7 +202,7 @@ async def test_what_is_asked_for_before_closing_is_done(path: Path) -> None:
 
 
 async def test_a_closed_catalog_is_unavailable(path: Path) -> None:
-    catalog = await SqliteCatalog.open(path, durable=False)
+    catalog = await open_sqlite(path, durable=False)
     await catalog.close()
     await catalog.close()
 
@@ -214,9 +214,12 @@ async def test_a_closed_catalog_is_unavailable(path: Path) -> None:
 
 @pytest.mark.parametrize(("durable", "synchronous"), [(True, 2), (False, 0)])
 async def test_a_durable_catalog_waits_for_the_disk(path: Path, *, durable: bool, synchronous: int) -> None:
-    catalog = await SqliteCatalog.open(path, durable=durable)
+    catalog = await open_sqlite(path, durable=durable)
 
-    asked = [catalog._writer.ask(Write(_settings, None)), catalog._lookups.ask(lambda each: _settings(each, [None])[0])]
+    asked = [
+        catalog.database.writer.ask(Write(_settings, None)),
+        catalog.database.lookups.ask(lambda each: _settings(each, [None])[0]),
+    ]
     settings = await asyncio.gather(*asked)
     await catalog.close()
 
@@ -235,7 +238,7 @@ async def test_a_page_is_read_off_an_index_without_sorting(
         deleted = listing == "files in the trash"
         statement = queries._files_statement(of_user=of_user, continued=continued, deleted=deleted)
 
-    plan = await catalog._listings.ask(lambda connection: _plan(connection, statement))
+    plan = await catalog.database.listings.ask(lambda connection: _plan(connection, statement))
 
     index = {"uploads": "uploads_open", "files in use": "files_in_use", "files in the trash": "files_in_trash"}[listing]
     assert len(plan) == 1, plan
@@ -259,7 +262,7 @@ async def test_files_in_any_order_are_read_off_an_index_without_sorting(
     for wanted in (Wanted(sort=sort, descending=descending), Wanted(sort=sort, descending=descending, name="a")):
         statement = searches.statement(searches._shape_of(wanted, continued=continued))
 
-        plan = await catalog._listings.ask(functools.partial(_plan, statement=statement))
+        plan = await catalog.database.listings.ask(functools.partial(_plan, statement=statement))
 
         assert any(f"SEARCH files USING INDEX {index} (user_id=?" in line for line in plan), plan
         assert sum("TEMP B-TREE" in line for line in plan) <= (1 if wanted.name else 0), plan
@@ -287,7 +290,7 @@ async def test_so_many_files_are_looked_at_for_a_page_and_no_more(
 
 @pytest.mark.parametrize("statement", [queries._EVENTS, queries._NEWEST])
 async def test_events_are_read_off_the_index_of_their_owner(catalog: SqliteCatalog, statement: Select[Any]) -> None:
-    plan = await catalog._listings.ask(lambda connection: _plan(connection, statement))
+    plan = await catalog.database.listings.ask(lambda connection: _plan(connection, statement))
 
     assert len(plan) == 1, plan
     assert "audit_of_owner (owner=?" in plan[0]
@@ -303,7 +306,7 @@ async def test_deletions_are_counted_off_their_sums_however_long_the_trail_is(ca
 async def test_what_is_to_be_purged_is_read_off_an_index_in_its_order(catalog: SqliteCatalog) -> None:
     statement = queries._purgeable_statement(continued=True)
 
-    plan = await catalog._listings.ask(lambda connection: _plan(connection, statement))
+    plan = await catalog.database.listings.ask(lambda connection: _plan(connection, statement))
 
     assert len(plan) == 1, plan
     assert "files_to_purge" in plan[0]
@@ -320,7 +323,7 @@ async def test_what_cannot_be_opened_is_unavailable(tmp_path: Path, content: byt
         path.write_bytes(content)
 
     with pytest.raises(CatalogUnavailable):
-        await SqliteCatalog.open(path, durable=False)
+        await open_sqlite(path, durable=False)
 
 
 async def test_a_bad_write_fails_alone(catalog: SqliteCatalog) -> None:
@@ -330,7 +333,7 @@ async def test_a_bad_write_fails_alone(catalog: SqliteCatalog) -> None:
     with one_group(catalog):
         answers = [asyncio.ensure_future(published(catalog, file)) for file in files[:20]]
         bad = [
-            catalog._writer.ask(Write(_record_and_fail, trail[0])),
+            catalog.database.writer.ask(Write(_record_and_fail, trail[0])),
             asyncio.ensure_future(published(catalog, replace(a_file(), size=2**64))),  # no integer of a database
         ]
         answers += [asyncio.ensure_future(published(catalog, file)) for file in files[20:]]
@@ -352,7 +355,7 @@ async def test_a_commit_that_fails_is_told_to_all_whom_it_concerns(catalog: Sqli
 
     with one_group(catalog):
         answers = [asyncio.ensure_future(published(catalog, file)) for file in files]
-        orphan = catalog._writer.ask(Write(_orphan_a_job, None))
+        orphan = catalog.database.writer.ask(Write(_orphan_a_job, None))
         await asyncio.sleep(0)
     outcomes = await asyncio.gather(*answers, orphan, return_exceptions=True)
 
@@ -381,7 +384,7 @@ async def test_a_caller_that_goes_while_its_group_is_written_disturbs_no_other(c
     is_going_on, go_on = threading.Event(), threading.Event()
 
     with one_group(catalog):
-        last = catalog._writer.ask(Write(_after(is_going_on, go_on), None))
+        last = catalog.database.writer.ask(Write(_after(is_going_on, go_on), None))
         answers = [asyncio.ensure_future(published(catalog, file)) for file in files]
         await asyncio.sleep(0)
     await asyncio.to_thread(is_going_on.wait)
@@ -508,7 +511,7 @@ def publishing(path: Path, *, count: int) -> "subprocess.Popen[str]":
 
 
 async def publish_and_print(path: Path, count: int) -> None:
-    catalog = await SqliteCatalog.open(path, durable=False)
+    catalog = await open_sqlite(path, durable=False)
     files = (a_file() for _ in range(count))
 
     async def caller() -> None:
@@ -532,7 +535,7 @@ async def test_a_look_says_what_a_catalog_is_and_leaves_its_folder_as_it_was(pat
 
     after = sqlite.look(path)
 
-    assert beside == after == sqlite.Seen(HEAD, "the-store")
+    assert beside == after == Seen(HEAD, "the-store")
     assert {each.name: each.stat().st_mtime_ns for each in path.parent.iterdir()} == before
 
 
@@ -542,7 +545,7 @@ def test_a_look_makes_no_catalog_and_does_not_take_anything_for_one(path: Path) 
     assert not path.exists()
 
     path.touch()
-    assert sqlite.look(path) == sqlite.Seen(None, None)
+    assert sqlite.look(path) == Seen(None, None)
 
     path.write_text("not a database, whatever its name says")
     with pytest.raises(CatalogUnavailable):

@@ -43,7 +43,7 @@ def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"max_file_size": "much"}, "max_file_size: "),
         ({"read_timeout": "soon"}, "read_timeout: 'soon' is not a duration"),
         ({"fsync": "sometimes"}, "fsync: Input should be 'never', 'complete' or 'chunk'"),
-        ({"database": "postgres://secret"}, "database: postgres:// is not in this version yet"),
+        ({"database": "mysql://secret"}, "database: mysql:// is not in this version yet"),
     ],
 )
 def test_a_bad_value_is_named_when_the_application_is_made(options: dict[str, Any], words: str) -> None:

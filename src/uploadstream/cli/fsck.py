@@ -25,12 +25,12 @@ def fsck(
 ) -> None:
     """Verify the digest of every stored file, those in the trash too. The service may be running."""
     chosen = settings_of({"data_dir": data_dir})
-    if not chosen.catalog_path.exists():
-        screen.fail(f"No catalog at {chosen.catalog_path}; name the data directory of the service with --data-dir")
+    if isinstance(chosen.catalog, Path) and not chosen.catalog.exists():
+        screen.fail(f"No catalog at {chosen.catalog}; name the data directory of the service with --data-dir")
         raise typer.Exit(1)
     try:
         verdicts = asyncio.run(_verdicts(chosen, quiet=as_json))
-    except (Refusal, app.SchemaTooNew, app.WrongStore) as error:
+    except (Refusal, app.WrongSchema, app.WrongStore) as error:
         screen.fail(str(error))
         raise typer.Exit(1) from None
     broken = [verdict for verdict in verdicts if verdict.finding is not Finding.WHOLE]

@@ -38,6 +38,7 @@ class Command:
 
 COMMANDS: Final = {
     "serve": Command("serve", "serve", "Serve uploads and downloads over gRPC and HTTP.", _SERVER),
+    "migrate": Command("migrate", "migrate", "Bring the catalog's schema up to date.", _SERVER),
     "put": Command("put", "put", "Send files; what was cut before is continued.", _FILES),
     "get": Command("get", "get", "Fetch a file; what was cut before is continued.", _FILES),
     "ls": Command("listings", "ls", "List your files, or your trash.", _FILES),

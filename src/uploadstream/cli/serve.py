@@ -9,6 +9,7 @@ import typer
 
 from uploadstream import app, settings
 from uploadstream.cli import screen
+from uploadstream.cli.catalogs import cause_of
 from uploadstream.cli.no_port import why_no_port
 from uploadstream.cli.service_options import settings_of, takes_settings
 from uploadstream.core.errors import CatalogUnavailable, Refusal, StorageUnavailable
@@ -25,7 +26,7 @@ def serve(**options: Any) -> None:
     chosen = settings_of(options)
     try:
         status = app.serve(chosen, ready=lambda where: _say(chosen, where))
-    except (OSError, Refusal, app.BadCertificate, app.SchemaTooNew, app.WrongStore) as error:
+    except (OSError, Refusal, app.BadCertificate, app.WrongSchema, app.WrongStore) as error:
         screen.fail(_why_not(chosen, error))
         raise typer.Exit(1) from None
     raise typer.Exit(status)
@@ -40,8 +41,7 @@ def _why_not(chosen: settings.Settings, error: Exception) -> str:
             why = "it is no folder" if isinstance(error, FileExistsError) else reason
             return f"Cannot use {path}: {why}; make it usable, or choose another place with --data-dir"
         case CatalogUnavailable():
-            cause = getattr(error.__cause__, "orig", None) or error
-            return f"Cannot open the catalog {chosen.catalog_path.absolute()}: {cause}; uploadstream doctor says more"
+            return f"Cannot open the catalog {chosen.catalog_name}: {cause_of(error)}; uploadstream doctor says more"
         case StorageUnavailable() if error.__cause__:
             where = chosen.blobs_path.absolute()
             return f"Cannot use the storage {where}: {error.__cause__}; make it usable, or choose another"

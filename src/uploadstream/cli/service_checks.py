@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from uploadstream.adapters import disk_names
-from uploadstream.adapters.catalog.schema import HEAD, SchemaTooNew
-from uploadstream.adapters.catalog.sqlite import Seen, look
+from uploadstream.adapters.catalog.places import look
+from uploadstream.adapters.catalog.schema import HEAD, SchemaTooNew, Seen
+from uploadstream.cli.catalogs import cause_of
 from uploadstream.cli.findings import Finding, Level
 from uploadstream.cli.no_port import why_no_port
 from uploadstream.core.errors import CatalogUnavailable
@@ -17,18 +19,24 @@ from uploadstream.settings import Settings, is_loopback, variable_of
 
 def check_catalog(settings: Settings) -> tuple[Finding, Seen | None]:
     """Whether the catalog can be opened by this version; and what it says of itself, if it is there."""
-    path = settings.catalog_path
-    if not path.exists():
-        return _absent_catalog(path, settings.data_dir), None
+    place = settings.catalog
+    if isinstance(place, Path) and not place.exists():
+        return _absent_catalog(place, settings.data_dir), None
+    shown = place if isinstance(place, Path) else place.shown
     try:
-        seen = look(path)
+        seen = asyncio.run(look(place))
     except CatalogUnavailable as error:
-        cause = getattr(error.__cause__, "orig", None) or error
-        return Finding("catalog", Level.FAIL, f"{path}: {cause}", "restore it from a copy, or name another"), None
+        advice = "restore it from a copy, or name another"
+        if not isinstance(place, Path):
+            advice = f"start PostgreSQL, let this machine in, or correct {variable_of('database')}"
+        return Finding("catalog", Level.FAIL, f"{shown}: {cause_of(error)}", advice), None
     except SchemaTooNew as error:
         found, _, advice = str(error).partition(": ")
         return Finding("catalog", Level.FAIL, found, advice), None
-    return _schema(path, seen.schema), seen
+    if isinstance(place, Path) or seen.schema == HEAD:
+        return _schema(str(shown), seen.schema), seen
+    has = f"has schema {seen.schema}" if seen.schema else "has no schema yet"
+    return Finding("catalog", Level.FAIL, f"{shown} {has}", "run uploadstream migrate"), seen
 
 
 def _absent_catalog(path: Path, data_dir: Path) -> Finding:
@@ -40,7 +48,7 @@ def _absent_catalog(path: Path, data_dir: Path) -> Finding:
     return Finding("catalog", Level.FAIL, f"{path}: there is no folder {folder}", advice)
 
 
-def _schema(path: Path, schema: str | None) -> Finding:
+def _schema(path: str, schema: str | None) -> Finding:
     if schema == HEAD:
         return Finding("catalog", Level.OK, f"{path} has the newest schema, {HEAD}")
     if schema is None:

@@ -32,7 +32,7 @@ PANELS: Final = {
         "fetch_hosts": "LIST",
     },
     "How long": {"read_timeout": "TIME", "drain_timeout": "TIME", "upload_ttl": "TIME", "trash_ttl": "TIME"},
-    "Processes": {"workers": "N", "processing": ""},
+    "Processes": {"workers": "N", "pool_size": "N", "processing": ""},
 }
 # Of settings whose default is no value of theirs; DIR is the data directory, as in its line.
 _DEFAULTS: Final = {

@@ -67,7 +67,7 @@ class UploadStream:
             await app(scope, receive, send)
 
     async def start(self) -> Self:
-        """Start now, unless it runs; what keeps it from that is raised. WrongStore, SchemaTooNew, Unavailable."""
+        """Start now, unless it runs; what keeps it from that is raised. WrongStore, WrongSchema, Unavailable."""
         await self._life_here().app()
         return self
 

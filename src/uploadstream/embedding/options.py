@@ -17,6 +17,7 @@ class Options(TypedDict, total=False):
 
     data_dir: str | Path
     database: str
+    pool_size: int
     storage: str
     processing: bool
     cors_origins: str | tuple[str, ...]

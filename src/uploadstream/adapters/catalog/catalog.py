@@ -1,24 +1,20 @@
-"""The Catalog port over SQLite: a thread that writes, three that read, nothing on the event loop.
+"""The Catalog port over a database: which act or query each method is.
 
 Invariant: an answer to a write is given after its commit, and an error of the database leaves as CatalogUnavailable.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
 from uploadstream.adapters.catalog import allowances, queries, searches, writes
-from uploadstream.adapters.catalog.commits import Commits, Write
-from uploadstream.adapters.catalog.desk import Desk
+from uploadstream.adapters.catalog.commits import Write
 from uploadstream.adapters.catalog.rows import check_audit, check_file, check_session, check_storable
-from uploadstream.adapters.catalog.sqlite import begin_writing, connect_for_writing, migrate, open_engine
 from uploadstream.core.files import Audit, File
 from uploadstream.core.ids import is_id
 from uploadstream.core.listings import Found, Place, Wanted
@@ -26,55 +22,49 @@ from uploadstream.core.pages import Position
 from uploadstream.core.session import Session
 from uploadstream.core.stats import DeletionStats
 
-GROUP_MAX: Final = 500
-LOOKUPS_MAX: Final = 64
-LISTERS: Final = 2
-
 Read = Callable[[Connection], Any]
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 
-class SqliteCatalog:
-    """The catalog in one file, which several processes may share."""
+class Database(Protocol):
+    """A way to run acts and queries. A caller that stops waiting disturbs no other. CatalogUnavailable."""
 
-    def __init__(self, path: Path, *, durable: bool) -> None:
-        engine = open_engine(path, durable=durable)
-        self._writer: Final[Desk[Write]] = Desk(
-            "catalog-writer",
-            threads=1,
-            batch_max=GROUP_MAX,
-            connect=functools.partial(connect_for_writing, engine),
-            serve=Commits(begin_writing, writes.IN_ORDER).commit,
-        )
-        # What reads one row goes in groups too, as changing threads costs more than the reading. What reads many has
-        # threads of its own, so that no row waits for a listing.
-        self._lookups: Final[Desk[Read]] = Desk(
-            "catalog-lookup", threads=1, batch_max=LOOKUPS_MAX, connect=engine.connect, serve=_read
-        )
-        self._listings: Final[Desk[Read]] = Desk(
-            "catalog-listing", threads=LISTERS, batch_max=1, connect=engine.connect, serve=_read
-        )
+    def write(self, write: Write) -> Awaitable[Any]:
+        """Carry out an act, and commit it."""
+        ...
 
-    @classmethod
-    async def open(cls, path: Path, *, durable: bool) -> Self:
-        """The catalog at `path`, made or migrated if need be. CatalogUnavailable, SchemaTooNew.
+    def look_up(self, read: Read) -> Awaitable[Any]:
+        """Run a query for a row: it waits for no listing."""
+        ...
 
-        Durable: an answer to a write is on the disk. Otherwise it outlives the process, but perhaps not the machine.
-        """
-        await asyncio.to_thread(migrate, path)
-        return cls(path, durable=durable)
+    def list(self, read: Read) -> Awaitable[Any]:
+        """Run a query for many rows."""
+        ...
 
     async def close(self) -> None:
-        """Do what was asked for, then let go of the file. Whatever is asked for later gets CatalogUnavailable."""
-        for desk in (self._writer, self._lookups, self._listings):
-            await desk.close()
+        """Do what was asked for, then let go. Whatever is asked for later gets CatalogUnavailable."""
+        ...
+
+
+Over = TypeVar("Over", bound=Database)
+
+
+class SqlCatalog(Generic[Over]):
+    """The catalog in a database, which several processes may share."""
+
+    def __init__(self, database: Over) -> None:
+        self.database: Final = database
+
+    async def close(self) -> None:
+        """Do what was asked for, then let go of the database. Whatever is asked for later gets CatalogUnavailable."""
+        await self.database.close()
 
     async def create_upload(self, session: Session, audit: Audit) -> None:
         """Remember a new upload; one that is there already stays as it is."""
         check_session(session)
         check_audit(audit)
-        await self._write(writes.create_uploads, (session, audit))
+        await self._write(writes.create_uploads, (session, audit), owner=session.declared.user_id)
 
     async def upload(self, upload_id: str) -> Session | None:
         """An upload that is open or ended without a file."""
@@ -96,13 +86,13 @@ class SqliteCatalog:
     async def end_upload(self, session: Session, audit: Audit) -> None:
         """Remember that an upload has ended without a file; nothing if it is not open any more."""
         check_audit(audit)
-        await self._write(writes.end_uploads, (session, audit))
+        await self._write(writes.end_uploads, (session, audit), owner=session.declared.user_id)
 
     async def publish(self, file: File, audit: Audit) -> File:
         """Add the file, its audit row and its job, and drop its upload; or give the file that is there already."""
         check_file(file)
         check_audit(audit)
-        return await self._write(writes.publish, (file, audit))
+        return await self._write(writes.publish, (file, audit), owner=file.user_id)
 
     async def uploads(
         self, user_id: str | None, *, after: Position | None, limit: int, partial: bool = False
@@ -133,7 +123,7 @@ class SqliteCatalog:
     async def set_deleted(self, file: File, audit: Audit) -> bool:
         """Write `file.deleted_at` with its audit row; False, and nothing, if another did the same before."""
         check_audit(audit)
-        return await self._write(writes.set_deleted, (file, audit))
+        return await self._write(writes.set_deleted, (file, audit), owner=file.user_id)
 
     async def purgeable(
         self, *, before: datetime, after: Position | None, limit: int
@@ -165,7 +155,7 @@ class SqliteCatalog:
     async def record(self, audit: Audit) -> None:
         """Add a row to the trail."""
         check_audit(audit)
-        await self._write(writes.record, audit)
+        await self._write(writes.record, audit, owner=audit.user_id)
 
     async def known(self, keys: Collection[str]) -> set[str]:
         """Those of `keys` under which there are bytes of an open upload or of a file."""
@@ -186,7 +176,7 @@ class SqliteCatalog:
     async def set_overrides(self, user_id: str, overrides: Mapping[str, str]) -> None:
         """Say this of a user's limits, and nothing else any more."""
         check_storable(user_id=user_id, **overrides)
-        await self._write(allowances.set_overrides, (user_id, overrides))
+        await self._write(allowances.set_overrides, (user_id, overrides), owner=user_id)
 
     async def deletion_stats(self, user_id: str | None) -> DeletionStats:
         """Deletions and restores of one user's files, or of everybody's."""
@@ -205,21 +195,15 @@ class SqliteCatalog:
         await self._look_up(queries.check)
 
     async def _write(
-        self, act: Callable[[Connection, Sequence[Argument]], Sequence[Result]], argument: Argument
+        self, act: Callable[[Connection, Sequence[Argument]], Sequence[Result]], argument: Argument, *, owner: str = ""
     ) -> Result:
-        result: Result = await self._writer.ask(Write(act, argument))
+        result: Result = await self.database.write(Write(act, argument, owner))
         return result
 
     async def _look_up(self, query: Callable[..., Result], *arguments: object) -> Result:
-        result: Result = await self._lookups.ask(lambda connection: query(connection, *arguments))
+        result: Result = await self.database.look_up(lambda connection: query(connection, *arguments))
         return result
 
     async def _list(self, query: Callable[..., Result], *arguments: object) -> Result:
-        result: Result = await self._listings.ask(lambda connection: query(connection, *arguments))
+        result: Result = await self.database.list(lambda connection: query(connection, *arguments))
         return result
-
-
-def _read(connection: Connection, reads: Sequence[Read]) -> Sequence[Any]:
-    outcomes = [read(connection) for read in reads]
-    connection.rollback()  # there is nothing to commit, but an end to the reading
-    return outcomes

@@ -22,6 +22,10 @@ Choice = TypeVar("Choice", bound=enum.StrEnum | enum.IntEnum)
 # On SQLite an id is the text that URLs and file names show; sorted as text or as 16 bytes, the order is the same.
 Id: Final = Uuid(as_uuid=False).with_variant(CHAR(36), "sqlite")
 
+# Text that is sorted, or looked for in an index: by its code points, as SQLite does. A database's own order may change
+# with the libraries of its machine, and an index that was made in another order finds nothing any more.
+Word: Final = Text().with_variant(Text(collation="C"), "postgresql")
+
 Details: Final = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 

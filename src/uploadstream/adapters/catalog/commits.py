@@ -16,34 +16,57 @@ from uploadstream.adapters.catalog.writes import Act
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One request's part of a group: what to do, and with what."""
+    """One request's part of a group: what to do, with what, and to whose trail it adds ("": to none)."""
 
     act: Act
     argument: Any
+    owner: str = ""
+
+
+def _never(_: Exception) -> bool:
+    return False
 
 
 class Commits:
-    """Carries out groups of writes: acts in the order of `order`, then others."""
+    """Carries out groups of writes: acts in the order of `order`, then others.
 
-    def __init__(self, begin: Callable[[Connection], None], order: Sequence[Act]) -> None:
+    An error that `is_passing` is about the group as a whole, not about a write in it: it is raised, for the group to be
+    tried again.
+    """
+
+    def __init__(
+        self,
+        begin: Callable[[Connection, Sequence[Write]], None],
+        order: Sequence[Act],
+        *,
+        is_passing: Callable[[Exception], bool] = _never,
+    ) -> None:
         self._begin: Final = begin
         self._ranks: Final = {act: rank for rank, act in enumerate(order)}
+        self._is_passing: Final = is_passing
 
     def commit(self, connection: Connection, writes: Sequence[Write]) -> list[Any]:
-        """Each write's result, or the error it failed with; raises when nothing of the group was committed.
+        """Each write's result, or the error it failed with; raises when nothing of the group was committed."""
+        outcomes = self.carry_out(connection, writes)
+        connection.commit()
+        return outcomes
+
+    def carry_out(self, connection: Connection, writes: Sequence[Write]) -> list[Any]:
+        """The same, to be committed by the caller.
 
         The group is first tried as a whole, as nearly always nothing is wrong with any of it. Savepoints around
         each write would cost more than the writes.
         """
-        self._begin(connection)
+        self._begin(connection, writes)
         try:
-            outcomes = self._together(connection, writes)
-        except Exception:  # noqa: BLE001 - tried alone, each write meets its own error
+            return self._together(connection, writes)
+        except Exception as error:
+            if self._is_passing(error):
+                raise
+            # tried alone, each write meets its own error
             connection.rollback()
-            self._begin(connection)
-            outcomes = self._one_by_one(connection, writes)
-        connection.commit()
-        return outcomes
+            self._begin(connection, writes)
+            return self._one_by_one(connection, writes)
 
     def _together(self, connection: Connection, writes: Sequence[Write]) -> list[Any]:
         kinds: dict[Act, list[int]] = {}
@@ -62,16 +85,17 @@ class Commits:
     def _one_by_one(self, connection: Connection, writes: Sequence[Write]) -> list[Any]:
         outcomes: list[Any] = [None] * len(writes)
         for place in sorted(range(len(writes)), key=lambda place: self._rank(writes[place].act)):
-            outcomes[place] = _alone(connection, writes[place])
+            outcomes[place] = self._alone(connection, writes[place])
         return outcomes
 
-
-def _alone(connection: Connection, write: Write) -> Any:
-    savepoint = connection.begin_nested()
-    try:
-        (result,) = write.act(connection, [write.argument])
-    except Exception as error:  # noqa: BLE001 - it is raised again where the write was asked for
-        savepoint.rollback()
-        return error
-    savepoint.commit()
-    return result
+    def _alone(self, connection: Connection, write: Write) -> Any:
+        savepoint = connection.begin_nested()
+        try:
+            (result,) = write.act(connection, [write.argument])
+        except Exception as error:
+            if self._is_passing(error):
+                raise
+            savepoint.rollback()
+            return error  # it is raised again where the write was asked for
+        savepoint.commit()
+        return result

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, Select, Text, column, inspect, select, table
+
+from uploadstream.adapters.catalog.queries import store_id
 
 HEAD: Final = "0009"  # the newest of migrations/versions
 _VERSIONS: Final = "alembic_version"
@@ -13,7 +16,19 @@ _VERSION: Final[Select[str]] = select(column("version_num", Text)).select_from(t
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
-class SchemaTooNew(Exception):
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a catalog says of itself: its schema (None: it has none yet), and its store (None: none yet)."""
+
+    schema: str | None
+    store_id: str | None
+
+
+class WrongSchema(Exception):
+    """The catalog has another schema than this program works with."""
+
+
+class SchemaTooNew(WrongSchema):
     """The catalog was made by a newer version of this program."""
 
     def __init__(self, found: str) -> None:
@@ -23,9 +38,35 @@ class SchemaTooNew(Exception):
         )
 
 
-def bring_up(connection: Connection) -> None:
-    """Make the schema the newest one, inside a transaction that keeps other processes from doing the same.
+class SchemaTooOld(WrongSchema):
+    """The catalog is not what this version works with, and is not changed without being told to."""
 
+    def __init__(self, found: str | None) -> None:
+        has = f"has schema {found}" if found else "has no schema yet"
+        super().__init__(f"The catalog {has}, this program works with {HEAD}: run uploadstream migrate")
+
+
+def look(connection: Connection) -> Seen:
+    """What is in the catalog. SchemaTooNew."""
+    schema = version(connection)
+    if schema is not None and schema > HEAD:
+        raise SchemaTooNew(schema)
+    return Seen(schema, store_id(connection) if schema == HEAD else None)
+
+
+def check_schema(connection: Connection) -> None:
+    """SchemaTooOld, SchemaTooNew."""
+    found = version(connection)
+    if found is None or found < HEAD:
+        raise SchemaTooOld(found)
+    if found > HEAD:
+        raise SchemaTooNew(found)
+
+
+def bring_up(connection: Connection) -> None:
+    """Make the schema the newest one, while the caller keeps other processes from doing the same.
+
+    On SQLite that is all in the caller's transaction. On PostgreSQL each step is a transaction of its own.
     SchemaTooNew.
     """
     found = version(connection)

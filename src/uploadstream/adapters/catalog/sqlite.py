@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -12,9 +11,8 @@ from urllib.parse import quote
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from uploadstream.adapters.catalog import schema
 from uploadstream.adapters.catalog.desk import translated
-from uploadstream.adapters.catalog.queries import store_id
-from uploadstream.adapters.catalog.schema import HEAD, SchemaTooNew, bring_up, version
 
 BUSY_SECONDS_MAX: Final = 5.0
 _POLL_SECONDS: Final = 0.001
@@ -56,8 +54,10 @@ def begin_writing(connection: Connection) -> None:
     _insist(connection, "BEGIN IMMEDIATE")
 
 
-def migrate(path: Path) -> None:
-    """Make the catalog at `path`, or bring its schema up to date; processes that do so at once wait for each other.
+def migrate(path: Path) -> str | None:
+    """Make the catalog at `path`, or bring its schema up to date; the schema that it was.
+
+    Processes that do so at once wait for each other.
 
     CatalogUnavailable, SchemaTooNew.
     """
@@ -68,23 +68,17 @@ def migrate(path: Path) -> None:
             _insist(connection, "PRAGMA journal_mode = WAL")  # readers read while a writer writes; the file keeps it
             connection.commit()
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-            bring_up(connection)
+            found = schema.version(connection)
+            schema.bring_up(connection)
             connection.commit()
+            return found
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise translated(error) from error
     finally:
         engine.dispose()
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a catalog says of itself: its schema (None: it has none yet), and its store (None: none yet)."""
-
-    schema: str | None
-    store_id: str | None
-
-
-def look(path: Path) -> Seen:
+def look(path: Path) -> schema.Seen:
     """What is in the catalog at `path`, which is neither made nor changed. CatalogUnavailable, SchemaTooNew."""
     # Opening a database without a log would make one; said to be immutable, it is read as it is. Where there is a log,
     # nothing but its index (-shm), which every reader may make anew, is touched.
@@ -93,10 +87,7 @@ def look(path: Path) -> Seen:
     engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(where, uri=True), poolclass=NullPool)
     try:
         with engine.connect() as connection:
-            schema = version(connection)
-            if schema is not None and schema > HEAD:
-                raise SchemaTooNew(schema)
-            return Seen(schema, store_id(connection) if schema == HEAD else None)
+            return schema.look(connection)
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise translated(error) from error
     finally:

@@ -25,7 +25,7 @@ from sqlalchemy import (
     literal_column,
 )
 
-from uploadstream.adapters.catalog.columns import Chosen, Details, Id, Instant, PartsOf
+from uploadstream.adapters.catalog.columns import Chosen, Details, Id, Instant, PartsOf, Word
 from uploadstream.core.files import Action, ProcessingStatus
 from uploadstream.core.session import End
 
@@ -42,7 +42,7 @@ UPLOADS: Final = Table(
     "uploads",
     METADATA,
     Column("id", Id, primary_key=True),
-    Column("user_id", Text, nullable=False),
+    Column("user_id", Word, nullable=False),
     Column("filename", Text, nullable=False),
     Column("content_type", Text, nullable=False),
     Column("length", BigInteger),
@@ -64,7 +64,7 @@ FILES: Final = Table(
     "files",
     METADATA,
     Column("id", Id, primary_key=True),
-    Column("user_id", Text, nullable=False),
+    Column("user_id", Word, nullable=False),
     Column("filename", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("declared_type", Text, nullable=False),
@@ -78,7 +78,7 @@ FILES: Final = Table(
     Column("processing_status", Chosen(ProcessingStatus), nullable=False),
     Column("parts", PartsOf),
     Column("joins", Text, nullable=False, server_default=""),
-    Column("name_key", Text, nullable=False, server_default=""),
+    Column("name_key", Word, nullable=False, server_default=""),
 )
 
 # The same parts once more, to be asked for by their keys: a blob is kept while a file is joined from it.
@@ -105,7 +105,7 @@ AUDIT: Final = Table(
     Column("protocol", Text, nullable=False),
     Column("address", Text, nullable=False),
     Column("details", Details, nullable=False),
-    Column("owner", Text, nullable=False, server_default=""),
+    Column("owner", Word, nullable=False, server_default=""),
     Column("number", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
@@ -153,7 +153,7 @@ STORE_ID: Final = "store_id"
 OVERRIDES: Final = Table(
     "overrides",
     METADATA,
-    Column("user_id", Text, primary_key=True),
+    Column("user_id", Word, primary_key=True),
     Column("rate_uploads", Text),
     Column("rate_bytes", Text),
     Column("max_active_uploads", Text),

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from uploadstream.adapters.catalog.columns import Chosen, Details, Id, Instant
+from uploadstream.adapters.catalog.columns import Chosen, Details, Id, Instant, Word
 from uploadstream.core.files import Action, ProcessingStatus
 from uploadstream.core.session import End
 
@@ -24,7 +24,7 @@ def _make_uploads() -> None:
     op.create_table(
         "uploads",
         sa.Column("id", Id, nullable=False),
-        sa.Column("user_id", sa.Text, nullable=False),
+        sa.Column("user_id", Word, nullable=False),
         sa.Column("filename", sa.Text, nullable=False),
         sa.Column("content_type", sa.Text, nullable=False),
         sa.Column("length", sa.BigInteger),
@@ -46,7 +46,7 @@ def _make_files() -> None:
     op.create_table(
         "files",
         sa.Column("id", Id, nullable=False),
-        sa.Column("user_id", sa.Text, nullable=False),
+        sa.Column("user_id", Word, nullable=False),
         sa.Column("filename", sa.Text, nullable=False),
         sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("declared_type", sa.Text, nullable=False),

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from uploadstream.adapters.catalog.columns import Word
+
 revision = "0003"
 down_revision = "0002"
 
@@ -21,7 +23,7 @@ _NUMBERS = """
 
 def upgrade() -> None:
     """Those that are there are counted in the order of their times."""
-    op.add_column("audit", sa.Column("owner", sa.Text, nullable=False, server_default=""))
+    op.add_column("audit", sa.Column("owner", Word, nullable=False, server_default=""))
     op.add_column("audit", sa.Column("number", sa.BigInteger, nullable=False, server_default="0"))
     op.execute(_OWNERS)
     op.execute(_NUMBERS)
