@@ -134,7 +134,7 @@ class SqlCatalog(Generic[Over]):
     async def purge(self, file: File, audit: Audit) -> bool:
         """Forget a file in the trash, with its audit row; False, and nothing, if it is not there as it was."""
         check_audit(audit)
-        return await self._write(writes.purge, (file, audit))
+        return await self._write(writes.purge, (file, audit), owner=file.user_id)
 
     async def owner_of_trail(self, file_id: str) -> str | None:
         """Whose upload or file the trail of that id is about."""

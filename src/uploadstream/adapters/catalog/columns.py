@@ -9,9 +9,12 @@ import enum
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy import BigInteger, DateTime, Dialect, SmallInteger, Text, Uuid
+from sqlalchemy import ARRAY, BigInteger, Boolean, DateTime, Dialect, SmallInteger, Text, Uuid, bindparam, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.sqlite import CHAR
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
 
 from uploadstream.core.instants import instant_of, microseconds_of
@@ -86,3 +89,23 @@ class PartsOf(TypeDecorator[tuple[Part, ...]]):
     def process_result_value(self, value: Any, _: Dialect) -> tuple[Part, ...]:
         """The parts."""
         return tuple(Part(key, size) for key, size in value or ())
+
+
+class among(FunctionElement[bool]):  # noqa: N801 - used as a function, like SQLAlchemy's own
+    """Whether the Id of a column is one of the parameter `keys`."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(among, "sqlite")
+def _among_on_sqlite(element: among, compiler: SQLCompiler, **options: Any) -> str:
+    (column,) = element.clauses
+    return compiler.process(column.in_(bindparam("keys", expanding=True, type_=Id)), **options)
+
+
+@compiles(among, "postgresql")
+def _among_on_postgresql(element: among, compiler: SQLCompiler, **options: Any) -> str:
+    """As one array: a statement for each number of keys would be prepared each time, and has 32,767 at most."""
+    (column,) = element.clauses
+    return compiler.process(column == func.any(bindparam("keys", type_=ARRAY(Id))), **options)

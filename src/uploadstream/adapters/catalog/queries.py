@@ -26,7 +26,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from uploadstream.adapters.catalog.columns import Id, Instant
+from uploadstream.adapters.catalog.columns import Id, Instant, among
 from uploadstream.adapters.catalog.rows import FILE_FIELDS, audit_of, file_of, session_of
 from uploadstream.adapters.catalog.tables import (
     AUDIT,
@@ -45,7 +45,7 @@ from uploadstream.core.pages import Position
 from uploadstream.core.session import Session
 from uploadstream.core.stats import TYPES_MAX, DeletionStats, Tally, stats_of
 
-# SQLite takes 32,766 parameters in a statement, PostgreSQL 32,767.
+# SQLite takes 32,766 parameters in a statement.
 KEYS_MAX: Final = 10_000
 
 _UPLOAD: Final = select(UPLOADS).where(UPLOADS.c.id == bindparam("id"))
@@ -64,13 +64,12 @@ _OWNER: Final = (
 _NO_TALLY: Final = asdict(Tally())
 _PROPERTY: Final = select(PROPERTIES.c.value).where(PROPERTIES.c.name == bindparam("name"))
 _CHECK: Final = select(FILES.c.id).limit(1)
-_KEYS: Final = bindparam("keys", expanding=True, type_=Id)
-_UPLOADS: Final = select(UPLOADS).where(UPLOADS.c.id.in_(_KEYS))
-_OPEN_UPLOADS: Final = select(UPLOADS.c.id).where(OPEN, UPLOADS.c.id.in_(_KEYS))
+_UPLOADS: Final = select(UPLOADS).where(among(UPLOADS.c.id))
+_OPEN_UPLOADS: Final = select(UPLOADS.c.id).where(OPEN, among(UPLOADS.c.id))
 _KNOWN: Final = union_all(
     _OPEN_UPLOADS,
-    select(FILES.c.id).where(FILES.c.id.in_(_KEYS), ~exists().where(PARTS.c.file_id == FILES.c.id)),
-    select(PARTS.c.key).where(PARTS.c.key.in_(_KEYS)),
+    select(FILES.c.id).where(among(FILES.c.id), ~exists().where(PARTS.c.file_id == FILES.c.id)),
+    select(PARTS.c.key).where(among(PARTS.c.key)),
 )
 
 

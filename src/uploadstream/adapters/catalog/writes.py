@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Table, bindparam, case, delete, func, insert, select, update
 
-from uploadstream.adapters.catalog.columns import Id
+from uploadstream.adapters.catalog.columns import Id, among
 from uploadstream.adapters.catalog.queries import file as read_file
 from uploadstream.adapters.catalog.queries import open_uploads as read_open_uploads
 from uploadstream.adapters.catalog.queries import store_id as read_store_id
@@ -41,8 +41,7 @@ from uploadstream.core.stats import Kept, Tally, tally_of
 Act = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 
 _ID: Final = bindparam("row_id", type_=Id)
-_IDS: Final = bindparam("row_ids", expanding=True, type_=Id)
-_THERE: Final = {table: select(table.c.id).where(table.c.id.in_(_IDS)) for table in (UPLOADS, FILES)}
+_THERE: Final = {table: select(table.c.id).where(among(table.c.id)) for table in (UPLOADS, FILES)}
 _ADD_UPLOADS: Final = insert(UPLOADS)
 _ADD_FILES: Final = insert(FILES)
 _EARLIER: Final = AUDIT.alias("earlier")
@@ -214,7 +213,7 @@ IN_ORDER: Final[Sequence[Act]] = (
 
 def _there(connection: Connection, table: Table, ids: Collection[str]) -> set[str]:
     """Those of `ids` that have a row. Should another process add one now, inserting it fails, and is tried again."""
-    return set(connection.execute(_THERE[table], {"row_ids": ids}).scalars())
+    return set(connection.execute(_THERE[table], {"keys": list(ids)}).scalars())
 
 
 def _check_parts(connection: Connection, joined: Sequence[File]) -> None:

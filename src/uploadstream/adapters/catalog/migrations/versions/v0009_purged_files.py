@@ -5,7 +5,7 @@ from dataclasses import asdict
 import sqlalchemy as sa
 from alembic import op
 
-from uploadstream.adapters.catalog.columns import Instant
+from uploadstream.adapters.catalog.columns import Instant, Word
 from uploadstream.core.stats import Kept, Tally, age_of, type_of
 
 revision = "0009"
@@ -33,7 +33,7 @@ def upgrade() -> None:
     """What was deleted and restored until now is added up, some rows at a time."""
     deletions = op.create_table(
         "deletions",
-        *(sa.Column(name, sa.Text, primary_key=True) for name in ("owner", "day", "content_type", "age")),
+        *(sa.Column(name, Word, primary_key=True) for name in ("owner", "day", "content_type", "age")),
         *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("deleted", "restored", "purged", "purged_bytes")),
         *(sa.Column(name, sa.Double, nullable=False) for name in ("age_seconds_sum", "age_seconds_max")),
         sqlite_with_rowid=False,
