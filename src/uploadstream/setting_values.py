@@ -179,7 +179,7 @@ def file_url(value: str, *, scheme: str) -> str:
     return value
 
 
-def database(value: str) -> str:
+def file_or_dsn(value: str) -> str:
     """A file of SQLite, or a DSN of PostgreSQL."""
     if value.partition(":")[0] not in SCHEMES:
         return file_url(value, scheme="sqlite")

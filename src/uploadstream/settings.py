@@ -27,7 +27,7 @@ from uploadstream.setting_values import (
     Origins,
     Patterns,
     SomeTime,
-    database,
+    file_or_dsn,
     file_url,
 )
 
@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     http_port: Port = Field(8080, description="port of HTTP: the page, tus, REST (0: any free one)")
     grpc_port: Port = Field(50051, description="port of gRPC (0: any free one)")
     data_dir: Path = Field(Path("data"), description="directory of blobs and catalog")
-    database: Annotated[str, AfterValidator(database)] = Field(
+    database: Annotated[str, AfterValidator(file_or_dsn)] = Field(
         "",
         validation_alias="UPLOADSTREAM",
         description="the catalog, sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE",
