@@ -298,7 +298,7 @@ async def test_events_are_read_off_the_index_of_their_owner(catalog: SqliteCatal
 
 async def test_deletions_are_counted_off_their_sums_however_long_the_trail_is(catalog: SqliteCatalog) -> None:
     for statement in queries._deletions_statements(of_user=True):
-        plan = await catalog._listings.ask(lambda connection: _plan(connection, statement))  # noqa: B023 - awaited
+        plan = await catalog.database.listings.ask(lambda connection: _plan(connection, statement))  # noqa: B023 - awaited
 
         assert plan[0] == "SEARCH deletions USING PRIMARY KEY (owner=?)"
 
