@@ -24,7 +24,6 @@ from uploadstream.adapters.catalog.places import open_catalog
 from uploadstream.adapters.catalog.schema import HEAD, WrongSchema
 from uploadstream.adapters.disk_files import make_directories
 from uploadstream.adapters.leases_disk import DiskLeases
-from uploadstream.adapters.memory_keys import MemoryKeys
 from uploadstream.adapters.system import SystemClock
 from uploadstream.adapters.web import HttpWeb
 from uploadstream.core.errors import Draining
@@ -138,7 +137,7 @@ async def service(
         web = HttpWeb(settings.fetch_hosts) if settings.fetch_hosts else None
         if web is not None:
             opened.push_async_callback(web.close)
-        keys = KeyProof(MemoryKeys(), clock)
+        keys = KeyProof(catalog, clock)
         opened.push_async_callback(keys.close)
         identities = Identities([keys], required=False)
         downloads = Downloads(ports, files, uploads)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import pytest
 
+from tests.contracts.keys import KeysContract
 from uploadstream.core.errors import BadField, NotFound
 from uploadstream.core.files import Action, Audit, File, ProcessingStatus
 from uploadstream.core.listings import Place, Sort, Wanted
@@ -102,7 +103,7 @@ async def all_pages(
     return found
 
 
-class CatalogContract:
+class CatalogContract(KeysContract):
     """To be inherited by a class with a fixture `catalog`: an empty one, closed afterwards."""
 
     async def test_an_upload_comes_back_as_it_was_written(self, catalog: Catalog) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.engine.world import MovableClock
-from uploadstream.adapters.memory_keys import MemoryKeys
+from uploadstream.adapters.memory_catalog import MemoryCatalog
 from uploadstream.core.access import Credentials, Identity, Scope, Unauthenticated, WrongCredentials
 from uploadstream.core.errors import CatalogUnavailable, Refusal
 from uploadstream.core.files import Action, Audit
@@ -19,7 +19,7 @@ from uploadstream.engine.identities import Identities, KeyProof
 BOTH = frozenset({Scope.READ, Scope.WRITE})
 
 
-class CountingKeys(MemoryKeys):
+class CountingKeys(MemoryCatalog):
     """Counts the questions, answers slowly, or not at all."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Door:
         return made, text
 
     async def revoke(self, key: Key) -> None:
-        await self.store.revoke_key(key.id, self.audit(key, Action.KEY_REVOKE))
+        await self.store.revoke_key(key, self.audit(key, Action.KEY_REVOKE))
 
     def audit(self, key: Key, action: Action) -> Audit:
         return Audit(key.id, action, "operator", self.clock.now(), "cli", "")

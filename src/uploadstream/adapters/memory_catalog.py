@@ -12,6 +12,7 @@ from typing import TypeVar
 from uploadstream.adapters.catalog.rows import check_audit, check_file, check_session, check_storable, row_id
 from uploadstream.core.errors import NotFound
 from uploadstream.core.files import Audit, File
+from uploadstream.core.keys import Key
 from uploadstream.core.listings import Found, Place, Wanted
 from uploadstream.core.pages import Position
 from uploadstream.core.session import Session, State
@@ -32,6 +33,8 @@ class MemoryCatalog:
         self._tallies: dict[Kept, Tally] = {}
         self._store_id: str | None = None
         self._overrides: dict[str, Mapping[str, str]] = {}
+        self._keys: dict[str, Key] = {}
+        self._key_ids: dict[bytes, str] = {}
 
     async def create_upload(self, session: Session, audit: Audit) -> None:
         """Remember a new upload; one that is there already stays as it is."""
@@ -210,6 +213,42 @@ class MemoryCatalog:
         self._overrides.pop(user_id, None)
         if overrides:
             self._overrides[user_id] = dict(overrides)
+
+    async def add_key(self, key: Key, digest: bytes, audit: Audit) -> None:
+        """Remember a new key."""
+        check_storable(user_id=key.user_id, name=key.name)
+        check_audit(audit)
+        self._keys[key.id] = key
+        self._key_ids[digest] = key.id
+        self._record(audit, owner=key.user_id)
+
+    async def key(self, key_id: str) -> Key | None:
+        """One key."""
+        return self._keys.get(key_id)
+
+    async def keys_with(self, digests: Collection[bytes]) -> Mapping[bytes, Key]:
+        """The keys of these digests."""
+        return {digest: self._keys[self._key_ids[digest]] for digest in digests if digest in self._key_ids}
+
+    async def keys(self, user_id: str | None, *, after: Position | None, limit: int) -> Sequence[Key]:
+        """Keys, the newest first."""
+        rows = [key for key in self._keys.values() if user_id in {None, key.user_id}]
+        return _newest(rows, lambda key: Position(key.created_at, key.id), after=after, limit=limit)
+
+    async def revoke_key(self, key: Key, audit: Audit) -> bool:
+        """Let a key be good no more; False, and nothing, if it is not."""
+        check_audit(audit)
+        known = self._keys.get(key.id)
+        if known is None or known.revoked_at is not None:
+            return False
+        self._keys[key.id] = known.revoked(audit.at)
+        self._record(audit, owner=key.user_id)
+        return True
+
+    async def use_key(self, key_id: str, at: datetime) -> None:
+        """Remember that a key was used, unless a later use is remembered."""
+        if key_id in self._keys:
+            self._keys[key_id] = self._keys[key_id].used(at)
 
     async def deletion_stats(self, user_id: str | None) -> DeletionStats:
         """Deletions and restores of one user's files, or of everybody's."""

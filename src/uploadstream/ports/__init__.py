@@ -18,6 +18,7 @@ from uploadstream.core.listings import Found, Place, Wanted
 from uploadstream.core.pages import Position
 from uploadstream.core.parts import Span
 from uploadstream.core.session import Session
+from uploadstream.ports.keys import KeyStore
 from uploadstream.ports.trail import Trail
 from uploadstream.ports.web import Remote, Web
 
@@ -28,6 +29,7 @@ __all__ = [
     "Catalog",
     "Clock",
     "Fsync",
+    "KeyStore",
     "Lease",
     "Leases",
     "OpensFiles",
@@ -243,7 +245,7 @@ class OpensFiles(Protocol):
         ...
 
 
-class Catalog(Trail, Protocol):
+class Catalog(Trail, KeyStore, Protocol):
     """What is known of uploads, files and what happened to them.
 
     Each method that writes is one transaction, durable when it returns. Rows come back as they were written.

@@ -26,8 +26,12 @@ class KeyStore(Protocol):
         """Keys, the newest first, of one user or of all (None)."""
         ...
 
-    async def revoke_key(self, key_id: str, audit: Audit) -> Key | None:
-        """Let a key be good no more, from `audit.at` on; one that is revoked stays as it is. None: there is none."""
+    async def key(self, key_id: str) -> Key | None:
+        """One key, also when it is good no more."""
+        ...
+
+    async def revoke_key(self, key: Key, audit: Audit) -> bool:
+        """Let a key be good no more, from `audit.at` on; False, and nothing, if it is not."""
         ...
 
     async def use_key(self, key_id: str, at: datetime) -> None:

@@ -12,11 +12,12 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from uploadstream.adapters.catalog import allowances, queries, searches, writes
+from uploadstream.adapters.catalog import allowances, keys, queries, searches, writes
 from uploadstream.adapters.catalog.commits import Write
 from uploadstream.adapters.catalog.rows import check_audit, check_file, check_session, check_storable
 from uploadstream.core.files import Audit, File
 from uploadstream.core.ids import is_id
+from uploadstream.core.keys import Key
 from uploadstream.core.listings import Found, Place, Wanted
 from uploadstream.core.pages import Position
 from uploadstream.core.session import Session
@@ -177,6 +178,33 @@ class SqlCatalog(Generic[Over]):
         """Say this of a user's limits, and nothing else any more."""
         check_storable(user_id=user_id, **overrides)
         await self._write(allowances.set_overrides, (user_id, overrides), owner=user_id)
+
+    async def add_key(self, key: Key, digest: bytes, audit: Audit) -> None:
+        """Remember a new key."""
+        check_storable(user_id=key.user_id, name=key.name)
+        check_audit(audit)
+        await self._write(keys.add_keys, (key, digest, audit), owner=key.user_id)
+
+    async def key(self, key_id: str) -> Key | None:
+        """One key."""
+        return await self._look_up(keys.key, key_id) if is_id(key_id) else None
+
+    async def keys_with(self, digests: Collection[bytes]) -> Mapping[bytes, Key]:
+        """The keys of these digests."""
+        return await self._look_up(keys.keys_with, digests)
+
+    async def keys(self, user_id: str | None, *, after: Position | None, limit: int) -> Sequence[Key]:
+        """Keys, the newest first."""
+        return await self._list(keys.keys, user_id, after, limit)
+
+    async def revoke_key(self, key: Key, audit: Audit) -> bool:
+        """Let a key be good no more; False, and nothing, if it is not."""
+        check_audit(audit)
+        return await self._write(keys.revoke_keys, (key, audit), owner=key.user_id)
+
+    async def use_key(self, key_id: str, at: datetime) -> None:
+        """Remember that a key was used, unless a later use is remembered."""
+        await self._write(keys.use_keys, (key_id, at))
 
     async def deletion_stats(self, user_id: str | None) -> DeletionStats:
         """Deletions and restores of one user's files, or of everybody's."""

@@ -17,6 +17,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -142,6 +143,24 @@ JOBS: Final = Table(
     Column("run_at", Instant, nullable=False),
     UniqueConstraint("file_id", "kind"),
 )
+
+# Of a key, its digest is kept, and nothing that it could be made of; `scopes` with spaces between them.
+KEYS: Final = Table(
+    "api_keys",
+    METADATA,
+    Column("id", Id, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("last_used_at", Instant),
+    Column("revoked_at", Instant),
+    UniqueConstraint("digest"),
+)
+Index("api_keys_newest", KEYS.c.created_at, KEYS.c.id)
+Index("api_keys_of_user", KEYS.c.user_id, KEYS.c.created_at, KEYS.c.id)
 
 # What is true of the catalog as a whole.
 PROPERTIES: Final = Table(

@@ -101,7 +101,7 @@ def create_uploads(connection: Connection, given: Sequence[tuple[Session, Audit]
             new.setdefault(session.id, (session, audit))
     if new:
         connection.execute(_ADD_UPLOADS, [session_values(session) for session, _ in new.values()])
-        _record(connection, [(session.declared.user_id, audit) for session, audit in new.values()])
+        record_for(connection, [(session.declared.user_id, audit) for session, audit in new.values()])
     return [None] * len(given)
 
 
@@ -131,7 +131,7 @@ def publish(connection: Connection, given: Sequence[tuple[File, Audit]]) -> Sequ
         _check_parts(connection, joined)
         connection.execute(_ADD_FILES, [file_values(file) for file, _ in new.values()])
         connection.execute(_ADD_JOBS, [job_values(file) for file, _ in new.values()])
-        _record(connection, [(file.user_id, audit) for file, audit in new.values()])
+        record_for(connection, [(file.user_id, audit) for file, audit in new.values()])
         uses = {(part.key, file.id) for file in joined for part in file.parts}
         if uses:
             connection.execute(_ADD_PARTS, [{"key": key, "file_id": file_id} for key, file_id in sorted(uses)])
@@ -144,7 +144,7 @@ def end_uploads(connection: Connection, given: Sequence[tuple[Session, Audit]]) 
     for session, audit in given:
         values = {"row_id": session.id, "how": session.end, "at": audit.at}
         if connection.execute(_END, values).rowcount:
-            _record(connection, [(session.declared.user_id, audit)])
+            record_for(connection, [(session.declared.user_id, audit)])
     return [None] * len(given)
 
 
@@ -155,7 +155,7 @@ def set_deleted(connection: Connection, given: Sequence[tuple[File, Audit]]) -> 
         statement = _RESTORE if file.deleted_at is None else _DELETE
         moved.append(connection.execute(statement, {"row_id": file.id, "at": file.deleted_at}).rowcount == 1)
         if moved[-1]:
-            _record(connection, [(file.user_id, audit)])
+            record_for(connection, [(file.user_id, audit)])
             _count(connection, file, audit)
     return moved
 
@@ -166,7 +166,7 @@ def purge(connection: Connection, given: Sequence[tuple[File, Audit]]) -> Sequen
     for file, audit in given:
         gone.append(connection.execute(_PURGE, {"row_id": file.id, "at": file.deleted_at}).rowcount == 1)
         if gone[-1]:
-            _record(connection, [(file.user_id, audit)])
+            record_for(connection, [(file.user_id, audit)])
             _count(connection, file, audit)
     return gone
 
@@ -180,7 +180,7 @@ def gather(connection: Connection, given: Sequence[str]) -> Sequence[bool]:
 
 def record(connection: Connection, given: Sequence[Audit]) -> Sequence[None]:
     """Add rows to the trail."""
-    _record(connection, [(audit.user_id, audit) for audit in given])
+    record_for(connection, [(audit.user_id, audit) for audit in given])
     return [None] * len(given)
 
 
@@ -231,7 +231,7 @@ def _there_already(connection: Connection, file_id: str) -> File:
     return found
 
 
-def _record(connection: Connection, audits: Sequence[tuple[str, Audit]]) -> None:
+def record_for(connection: Connection, audits: Sequence[tuple[str, Audit]]) -> None:
     """Add rows to the trails of their owners, each numbered behind the one before."""
     rows = [{**audit_values(audit, owner=owner), "of_owner": owner} for owner, audit in audits]
     connection.execute(_ADD_AUDIT, rows)
