@@ -21,6 +21,7 @@ from uploadstream.core.digests import crc32c
 from uploadstream.core.errors import Refusal, StorageUnavailable
 from uploadstream.core.media import SNIFF_BYTES
 from uploadstream.engine.buffers import Buffers
+from uploadstream.engine.throttle import ALONE, Lane
 from uploadstream.ports import Bytes, Sink
 
 # A piece smaller than this is written at once, so that a slow connection owns no buffer; a larger one waits for more.
@@ -59,12 +60,14 @@ class Terms:
 class Intake:
     """One request's way into a blob. `room`: how many more bytes may come."""
 
-    def __init__(self, sink: Sink, buffers: Buffers, before: Received, terms: Terms) -> None:
+    def __init__(self, sink: Sink, buffers: Buffers, before: Received, terms: Terms, lane: Lane = ALONE) -> None:
         self.offset = before.size
         self.room = terms.room
         self.crc = before.crc
         self.stirred = True  # a byte came since the last look (Watch clears it)
         self.failure: BaseException | None = None
+        self.lane: Final = lane
+        self.turn: asyncio.Future[None] | None = None  # done when this body may go on
         self._refusal: Refusal | None = None
         self._sink = sink
         self._buffers = buffers
@@ -98,8 +101,8 @@ class Intake:
 
     @property
     def is_waiting(self) -> bool:
-        """The sender was told to wait for the store."""
-        return self._waiter is not None
+        """The sender was told to wait: for the store, or because it is another user's turn."""
+        return self._waiter is not None or not (self.turn is None or self.turn.done())
 
     # From the transports
 
@@ -121,13 +124,15 @@ class Intake:
             if count < SMALL_PIECE:
                 # a copy of few bytes costs less than a buffer that stays with a slow connection
                 self._batch.append(bytes(piece))
-                return self._flush() if self._writing is None or self._is_ripe else None
+                busy = self._flush() if self._writing is None or self._is_ripe else None
+                return self._in_turn(count, busy) if self.lane.counts else busy
             self._own, self._filled = self._buffers.take_scratch(), count
         else:
             self._admit(self._own[self._filled : self._filled + count], count)
             self._batch_size += count
             self._filled += count
-        return self._flush() if self._is_ripe else None
+        busy = self._flush() if self._is_ripe else None
+        return self._in_turn(count, busy) if self.lane.counts else busy
 
     def feed(self, data: Bytes) -> asyncio.Future[None] | None:
         """Take `data` by reference: its memory must never change. Answers as `received` does."""
@@ -137,7 +142,16 @@ class Intake:
         self._admit(data, count)
         self._batch.append(data)
         self._batch_size += count
-        return self._flush() if self._is_ripe else None
+        busy = self._flush() if self._is_ripe else None
+        return self._in_turn(count, busy) if self.lane.counts else busy
+
+    def _in_turn(self, count: int, busy: asyncio.Future[None] | None) -> asyncio.Future[None] | None:
+        """`busy`, or what is to be waited for because it is another user's turn to send."""
+        turn = self.lane.took(count, busy)
+        if turn is not busy:
+            self.turn = turn
+            self.flush()  # who waits owns no buffer
+        return turn
 
     @property
     def _is_ripe(self) -> bool:

@@ -16,6 +16,7 @@ from uploadstream.core.files import Action, Audit, File, audit_of, file_of
 from uploadstream.core.media import SNIFF_BYTES, check_allowed, check_declared
 from uploadstream.core.parts import Part
 from uploadstream.core.session import Aborted, End, Limits, Published, Sealed, Session
+from uploadstream.core.turns import sender
 from uploadstream.engine.buffers import Buffers
 from uploadstream.engine.cancels import uncancelled
 from uploadstream.engine.checking import CheckedSink
@@ -60,7 +61,8 @@ class Receiver:
         """
         sink, checked = await self._open(session, incoming, check=pouring.check)
         terms = Terms(session.room, session.overrun, self._check_of_head(session, staged=checked is not None))
-        intake = Intake(sink, self._buffers, before, terms)
+        lane = self._watch.throttle.enter(sender(session.declared.user_id, pouring.address))
+        intake = Intake(sink, self._buffers, before, terms, lane)
         end, keep = _Ending(), checked is None
         notes = None if whole else NoteKeeper(self._blobs, session.id, intake, of=sink.blob_id, staged=not keep)
         try:
@@ -74,6 +76,7 @@ class Receiver:
             completes = after.is_completed_by(complete=incoming.complete)
             end = _Ending(completes=completes, durable=completes or after.is_full)
         finally:
+            self._watch.throttle.leave(lane)
             await uncancelled(self._settle(intake, sink, notes, end, keep=keep))
         return Received(intake.offset, intake.crc, intake.head)
 

@@ -135,7 +135,7 @@ class Uploads:
         found = await self.status(upload_id, caller)
         if found.file is not None:
             return found
-        async with self._held(upload_id, caller, Pouring()):
+        async with self._held(upload_id, caller, Pouring(caller.address)):
             return await self.status(upload_id, caller)
 
     async def append(self, upload_id: str, caller: Caller, incoming: Incoming) -> Uploaded:
@@ -148,7 +148,7 @@ class Uploads:
         raises.
         """
         caller.check_may(Scope.WRITE)
-        pouring = Pouring()
+        pouring = Pouring(caller.address)
         if incoming.may_repeat and (known := await self._has_all(upload_id, caller, incoming)):
             again = without_known(incoming, self._blobs, known.session)
             await self._receiver.receive_nothing(known.session, pouring, again.pour)
@@ -236,7 +236,7 @@ class Uploads:
     async def store_whole(self, declared: Declared, caller: Caller, pour: Pour, *, digest: Given | None = None) -> File:
         """Receive a whole file, all or nothing: whatever goes wrong, nothing of it is left. Errors as of `append`."""
         session = await self._begin(declared, caller)
-        pouring = Pouring()
+        pouring = Pouring(caller.address)
         async with self._held(session.id, caller, pouring, new=True):
             try:
                 incoming = Incoming(pour, complete=True, digest=digest)
@@ -250,7 +250,7 @@ class Uploads:
     async def abort(self, upload_id: str, caller: Caller) -> None:
         """End an open upload without a file, nothing of it is left; or delete its file. NotFound, Gone, Busy."""
         caller.check_may(Scope.WRITE)
-        async with self._held(upload_id, caller, Pouring()):
+        async with self._held(upload_id, caller, Pouring(caller.address)):
             found = await self.status(upload_id, caller)
             if found.file is not None:
                 await self._files.delete(found.file.id, caller)

@@ -16,6 +16,7 @@ from uploadstream.core.errors import BodyTimeout, Refusal
 from uploadstream.core.session import Declared
 from uploadstream.engine.checking import Given
 from uploadstream.engine.intake import Intake
+from uploadstream.engine.throttle import Throttle
 from uploadstream.ports import Lease
 
 LOOK_SECONDS: Final = 0.1
@@ -51,9 +52,13 @@ class Incoming:
 
 
 class Pouring:
-    """One body on its way into an intake, which can be stopped from outside. `lease`: the right to write it."""
+    """One body on its way into an intake, which can be stopped from outside.
 
-    def __init__(self) -> None:
+    `address`: where it comes from. `lease`: the right to write it.
+    """
+
+    def __init__(self, address: str = "") -> None:
+        self.address: Final = address
         self.intake: Intake | None = None
         self.quiet_since = 0.0
         self.lease: Lease | None = None
@@ -98,7 +103,8 @@ class Pouring:
 class Watch:
     """The bodies that are being received in this process."""
 
-    def __init__(self, *, read_timeout_seconds: float) -> None:
+    def __init__(self, *, read_timeout_seconds: float, throttle: Throttle | None = None) -> None:
+        self.throttle: Final = throttle or Throttle()
         self._timeout = read_timeout_seconds
         self._pourings: set[Pouring] = set()
         self._next_look: asyncio.TimerHandle | None = None
@@ -117,6 +123,7 @@ class Watch:
             await pouring.run(pour, intake)
         finally:
             self._pourings.discard(pouring)
+            intake.lane.forget(intake.turn)
 
     def stop_all(self, why: Refusal) -> None:
         """End every body, for a server that is about to stop."""
