@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uploadstream.core.allowances import Allowance
+from uploadstream.core.ratelimit import Rate
 from uploadstream.core.session import Limits
 from uploadstream.core.sizes import GIB, KIB, MIB
 from uploadstream.ports import Fsync
@@ -51,6 +53,7 @@ def test_without_any_setting_the_service_runs_on_embedded_parts() -> None:
     assert settings.blobs_path == settings.data_dir / "blobs"
     assert settings.tls is None
     assert settings.limits == Limits()
+    assert settings.allowance == Allowance()
 
 
 @pytest.mark.parametrize(
@@ -80,6 +83,12 @@ def test_without_any_setting_the_service_runs_on_embedded_parts() -> None:
         ("UPLOADSTREAM_FETCH_HOSTS", "A.Example., *.b.c,", "fetch_hosts", ("a.example", "*.b.c")),
         ("UPLOADSTREAM_FETCH_HOSTS", "bücher.example,[2606::1]", "fetch_hosts", ("xn--bcher-kva.example", "2606::1")),
         ("UPLOADSTREAM_FSYNC", "chunk", "fsync", Fsync.CHUNK),
+        ("UPLOADSTREAM_RATE_UPLOADS", "60/min burst 20", "rate_uploads", Rate(60, 60, 20)),
+        ("UPLOADSTREAM_RATE_UPLOADS", "off", "rate_uploads", None),
+        ("UPLOADSTREAM_MAX_ACTIVE_UPLOADS", "10", "max_active_uploads", 10),
+        ("UPLOADSTREAM_MAX_ACTIVE_UPLOADS", "OFF", "max_active_uploads", None),
+        ("UPLOADSTREAM_QUOTA_BYTES", "10GiB", "quota_bytes", 10 * GIB),
+        ("UPLOADSTREAM_QUOTA_BYTES", "", "quota_bytes", None),
         ("UPLOADSTREAM_AUTH", "open", "auth", Auth.OPEN),
         ("UPLOADSTREAM", "sqlite:////var/lib/x.db", "catalog_path", Path("/var/lib/x.db")),
         ("UPLOADSTREAM", "sqlite:///x.db", "catalog_path", Path("x.db")),
@@ -142,14 +151,14 @@ def test_a_variable_that_is_near_to_no_setting_is_somebody_elses(monkeypatch: py
     load()
 
 
-@pytest.mark.parametrize("name", ["QUOTA_BYTES", "JWT_KEY", "RATE_UPLOADS", "QUEUE", "MAX_ACTIVE_UPLOADS"])
+@pytest.mark.parametrize("name", ["JWT_KEY", "QUEUE", "RATE_BYTES"])
 def test_a_setting_of_a_later_version_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(f"UPLOADSTREAM_{name}", "17")
 
     assert refusal() == f"UPLOADSTREAM_{name} is not in this version yet, and would be without effect; unset it"
 
 
-@pytest.mark.parametrize(("name", "text"), [("QUOTA_BYTES", "off"), ("QUEUE", "")])
+@pytest.mark.parametrize(("name", "text"), [("RATE_BYTES", "off"), ("QUEUE", "")])
 def test_a_setting_of_a_later_version_may_ask_for_what_is_done_anyway(
     monkeypatch: pytest.MonkeyPatch, name: str, text: str
 ) -> None:
@@ -214,6 +223,9 @@ def test_a_service_that_takes_no_type_at_all_is_not_meant(text: str) -> None:
         ("WORKERS", "0", "greater than 0"),
         ("MAX_FILE_SIZE", "0", "greater than 0"),
         ("MAX_FILE_SIZE", "lots", "'lots' is not a size; write a number and one of B, KB, MB"),
+        ("RATE_UPLOADS", "often", "'often' is no rate; write such as 60/min burst 20 (or /s, /h, /day), or off"),
+        ("MAX_ACTIVE_UPLOADS", "0", "'0' is not a number above 0; write such as 10, or off"),
+        ("QUOTA_BYTES", "0", "must be more than 0; off sets no limit"),
         ("READ_TIMEOUT", "soon", "'soon' is not a duration; write a number and one of ms, s, m, min, h, d"),
         ("READ_TIMEOUT", "-1s", "is not a duration"),
         ("READ_TIMEOUT", "0", "must be more than 0"),

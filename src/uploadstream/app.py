@@ -27,6 +27,7 @@ from uploadstream.adapters.leases_disk import DiskLeases
 from uploadstream.adapters.system import SystemClock
 from uploadstream.adapters.web import HttpWeb
 from uploadstream.core.errors import Draining
+from uploadstream.engine.admission import Admission
 from uploadstream.engine.buffers import Buffers
 from uploadstream.engine.chunks import Chunks
 from uploadstream.engine.downloads import Downloads
@@ -129,7 +130,8 @@ async def service(
         hooks = hooks_on(ports)
         opened.push_async_callback(hooks.close)
         files = Files(ports, hooks, trash_ttl=settings.trash_ttl)
-        receiver = Receiver(ports, watch, Buffers(), settings.limits, hooks)
+        admission = Admission(catalog, clock, settings.allowance)
+        receiver = Receiver(ports, watch, Buffers(), settings.limits, hooks, admission)
         uploads = Uploads(ports, files, receiver, settings.limits, hooks)
         sweeper = Sweeper(ports, uploads, trash_ttl=settings.trash_ttl)
         events = Events(ports, uploads)

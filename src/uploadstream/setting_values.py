@@ -7,12 +7,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator, PositiveInt, SecretStr
 from pydantic_settings import NoDecode
 
+from uploadstream.core.allowances import READ
 from uploadstream.core.dsns import SCHEMES, Dsn
 from uploadstream.core.errors import BadField
 from uploadstream.core.media import check_content_type
+from uploadstream.core.ratelimit import Rate
 from uploadstream.core.type_names import essence
 from uploadstream.core.wording import shortened
 
@@ -187,6 +189,11 @@ def file_or_dsn(value: str) -> str:
     return value
 
 
+def _limit(name: str) -> BeforeValidator:
+    """What reads the limit of that name."""
+    return BeforeValidator(lambda value: READ[name](value) if isinstance(value, str) else value)
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 SomeTime = Annotated[Duration, AfterValidator(_more_than_nothing)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins), AfterValidator(_are_origins)]
@@ -194,3 +201,6 @@ Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts), AfterValid
 Patterns = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_patterns), AfterValidator(_well_formed)]
 JwtKey = Annotated[SecretStr | None, BeforeValidator(_jwt_key)]
 KeySet = Annotated[str, AfterValidator(_is_key_set)]
+UploadRate = Annotated[Rate | None, _limit("rate_uploads")]
+ActiveUploads = Annotated[PositiveInt | None, _limit("max_active_uploads")]
+Quota = Annotated[PositiveInt | None, _limit("quota_bytes")]

@@ -16,17 +16,21 @@ from typing import Annotated, Any, Final, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from uploadstream.core.allowances import Allowance
 from uploadstream.core.dsns import SCHEMES, Dsn
 from uploadstream.core.session import Limits
 from uploadstream.core.sizes import MIB, iec, parse_size
 from uploadstream.ports import Fsync
 from uploadstream.setting_values import (
     SECONDS,
+    ActiveUploads,
     Duration,
     Hosts,
     Origins,
     Patterns,
+    Quota,
     SomeTime,
+    UploadRate,
     file_or_dsn,
     file_url,
 )
@@ -39,7 +43,7 @@ NOT_YET: Final = frozenset(
     f"{_PREFIX}{name}"
     for name in (
         *("JWT_AUDIENCE", "JWT_ISSUER", "JWT_JWKS", "JWT_KEY", "JWT_USER_CLAIM"),
-        *("MAX_ACTIVE_UPLOADS", "QUEUE", "QUOTA_BYTES", "RATE_BYTES", "RATE_UPLOADS"),
+        *("QUEUE", "RATE_BYTES"),
     )
 )
 # Kubernetes and Docker tell a container of services beside it in such variables, and one may be called uploadstream.
@@ -126,6 +130,15 @@ class Settings(BaseSettings):
         (),
         description="hosts whose files are fetched if FilePond asks for it, separated by commas (*: all public ones)",
     )
+    rate_uploads: UploadRate = Field(
+        None, description="uploads that one user may begin, such as 60/min burst 20 (off: as many as it likes)"
+    )
+    max_active_uploads: ActiveUploads = Field(
+        None, description="uploads that one user may have open at once (off: as many as it likes)"
+    )
+    quota_bytes: Quota = Field(
+        None, description="bytes that one user may have stored, open uploads and trash too (off: as many as it likes)"
+    )
     fsync: Fsync = Field(
         Fsync.COMPLETE, description="what is synced before success is said: never, complete (files) or chunk"
     )
@@ -148,6 +161,11 @@ class Settings(BaseSettings):
         if self.tls_key and not self.tls_cert:
             raise Clash("{tls_cert} is not set; name the certificate that goes with {tls_key}")
         return self
+
+    @property
+    def allowance(self) -> Allowance:
+        """What each user may of whom nothing else is said."""
+        return Allowance(self.rate_uploads, None, self.max_active_uploads, self.quota_bytes)
 
     @property
     def tls(self) -> tuple[Path, Path] | None:

@@ -70,11 +70,11 @@ def test_the_variables_of_the_client_are_known_as_such() -> None:
 
 
 def test_bad_settings_are_a_usage_error_and_have_a_line_each(cli: CommandLine) -> None:
-    done = cli.with_variables({"UPLOADSTREAM_QUOTA_BYTES": "1GB"}).run("serve", "--http-port", "99999")
+    done = cli.with_variables({"UPLOADSTREAM_QUEUE": "redis://here"}).run("serve", "--http-port", "99999")
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
-        "UPLOADSTREAM_QUOTA_BYTES is not in this version yet, and would be without effect; unset it",
+        "UPLOADSTREAM_QUEUE is not in this version yet, and would be without effect; unset it",
         "--http-port: must be less than or equal to 65535, not '99999'",
     ]
 

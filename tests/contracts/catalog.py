@@ -11,11 +11,13 @@ from typing import TypeVar
 import pytest
 
 from tests.contracts.keys import KeysContract
+from uploadstream.core.allowances import Allowance, LimitReached, QuotaExceeded, RateLimited, TooManyActive, Usage
 from uploadstream.core.errors import BadField, NotFound
 from uploadstream.core.files import Action, Audit, File, ProcessingStatus
 from uploadstream.core.listings import Place, Sort, Wanted
 from uploadstream.core.pages import Position
 from uploadstream.core.parts import Part
+from uploadstream.core.ratelimit import Bucket, Rate
 from uploadstream.core.session import Declared, End, Session, State
 from uploadstream.core.stats import OTHER, TYPES_MAX, DeletionStats
 from uploadstream.ports import Catalog
@@ -72,6 +74,22 @@ def of(what: Session | File, action: Action, *, at: datetime = NOON) -> Audit:
 async def created(catalog: Catalog, session: Session) -> Session:
     await catalog.create_upload(session, of(session, Action.CREATE, at=session.created_at))
     return session
+
+
+async def begun(catalog: Catalog, session: Session, allowance: Allowance) -> Usage | None:
+    return await catalog.create_upload(session, of(session, Action.CREATE), allowance)
+
+
+def of_size(session: Session, size: int | None) -> Session:
+    return replace(session, declared=replace(session.declared, length=size))
+
+
+def file_from(session: Session, size: int, *, parts: tuple[Part, ...] = ()) -> File:
+    return replace(a_file(user=session.declared.user_id, file_id=session.id), size=size, parts=parts)
+
+
+async def stored(catalog: Catalog, file: File, allowance: Allowance | None = None) -> File:
+    return await catalog.publish(file, of(file, Action.COMPLETE), allowance)
 
 
 async def published(catalog: Catalog, file: File) -> File:
@@ -271,7 +289,7 @@ class CatalogContract(KeysContract):
     async def test_a_length_is_declared_later(self, catalog: Catalog) -> None:
         session = await created(catalog, replace(a_session(), declared=Declared("ada", "film.mp4")))
 
-        await catalog.declare_length(session.id, 1234)
+        await catalog.declare_length(session, 1234)
 
         assert await catalog.upload(session.id) == replace(session, declared=Declared("ada", "film.mp4", length=1234))
 
@@ -298,8 +316,8 @@ class CatalogContract(KeysContract):
         session = await created(catalog, a_session())
         await catalog.end_upload(ended(session), of(session, Action.ABORT))
 
-        await catalog.declare_length(session.id, 1234)
-        await catalog.declare_length(an_id(), 1234)
+        await catalog.declare_length(session, 1234)
+        await catalog.declare_length(a_session(), 1234)
         await catalog.describe_upload(session.id, filename="other.mp4", chunk_size=1)
         await catalog.describe_upload(an_id(), filename="other.mp4", chunk_size=1)
 
@@ -422,7 +440,7 @@ class CatalogContract(KeysContract):
             for n in range(10):
                 tasks.create_task(published(catalog, a_file(file_id=sessions[n].id)))
                 tasks.create_task(catalog.end_upload(ended(sessions[10 + n]), of(sessions[10 + n], Action.ABORT)))
-                tasks.create_task(catalog.declare_length(sessions[20 + n].id, n))
+                tasks.create_task(catalog.declare_length(sessions[20 + n], n))
                 tasks.create_task(deleted(catalog, files[n]))
                 tasks.create_task(created(catalog, new[n]))
                 tasks.create_task(catalog.record(of(files[n], Action.LOSE)))
@@ -943,3 +961,197 @@ class CatalogContract(KeysContract):
         await catalog.set_overrides("cyd", {})
         assert await catalog.overridden(after="bob", limit=2) == []
         assert await catalog.overrides("cyd") == {}
+
+    async def test_of_uploads_that_begin_at_once_as_many_begin_as_the_rate_lets_in(self, catalog: Catalog) -> None:
+        allowance = Allowance(rate_uploads=Rate(20, 60, 20))
+        sessions = [a_session() for _ in range(200)]
+
+        outcomes = await asyncio.gather(
+            *(begun(catalog, session, allowance) for session in sessions), return_exceptions=True
+        )
+
+        refused = [outcome for outcome in outcomes if isinstance(outcome, RateLimited)]
+        assert len(refused) == 180
+        assert {error.retry_seconds for error in refused} == {3.0}
+        assert len(await catalog.uploads("ada", after=None, limit=999)) == 20
+        assert (await catalog.usage("ada")).open_uploads == 20
+        assert [await trail(catalog, one.id) for one in sessions].count([]) == 180
+
+    async def test_whoever_comes_back_when_told_begins_and_another_user_need_not_wait(self, catalog: Catalog) -> None:
+        allowance = Allowance(rate_uploads=Rate(60, 60, 1))
+        assert (await begun(catalog, a_session(), allowance) or Usage()).bucket == Bucket(0, NOON)
+        with pytest.raises(RateLimited) as refused:
+            await begun(catalog, a_session(at=NOON + SECOND / 4), allowance)
+
+        wait = timedelta(seconds=refused.value.retry_seconds)
+
+        assert wait == SECOND * 0.75
+        await begun(catalog, a_session(user="bob"), allowance)
+        await begun(catalog, a_session(at=NOON + SECOND / 4 + wait), allowance)
+        with pytest.raises(RateLimited):
+            await begun(catalog, a_session(at=NOON + SECOND / 4 + wait), allowance)
+
+    async def test_an_upload_that_is_there_already_takes_no_token(self, catalog: Catalog) -> None:
+        allowance = Allowance(rate_uploads=Rate(1, 60, 2))
+        session = a_session()
+
+        for _ in range(5):
+            await begun(catalog, session, allowance)
+
+        assert (await catalog.usage("ada")).bucket == Bucket(1_000_000, NOON)
+
+    @pytest.mark.parametrize("end", ["published", "ended", "dropped"])
+    async def test_an_upload_that_is_over_makes_room_for_another(self, catalog: Catalog, end: str) -> None:
+        allowance = Allowance(max_active_uploads=2)
+        first = replace(a_session(), is_whole=end == "dropped")
+        await begun(catalog, first, allowance)
+        await begun(catalog, a_session(), allowance)
+        with pytest.raises(TooManyActive):
+            await begun(catalog, a_session(), allowance)
+
+        if end == "published":
+            await stored(catalog, file_from(first, 1000), allowance)
+        elif end == "ended":
+            await catalog.end_upload(ended(first), of(first, Action.ABORT))
+        else:
+            await catalog.drop_whole(first)
+
+        usage = await begun(catalog, a_session(), allowance)
+        assert usage is not None
+        assert (usage.stored_bytes, usage.declared_bytes, usage.open_uploads) == (1000 * (end == "published"), 2000, 2)
+
+    async def test_a_quota_counts_what_is_declared_and_what_is_stored_to_the_byte(self, catalog: Catalog) -> None:
+        allowance = Allowance(quota_bytes=3000)
+        before = await stored(catalog, a_file())
+        first = a_session()
+        await begun(catalog, first, allowance)
+        with pytest.raises(QuotaExceeded) as refused:
+            await begun(catalog, of_size(a_session(), 1001), allowance)
+        await begun(catalog, a_session(), allowance)
+
+        assert refused.value.numbers == {"size": 1001, "used": 2000, "limit": 3000}
+        await stored(catalog, file_from(first, 1000), allowance)
+        await deleted(catalog, before)
+        assert await catalog.usage("ada") == Usage(2000, 1000, 1)
+        await begun(catalog, of_size(a_session(), 0), allowance)
+        await begun(catalog, a_session(user="bob"), allowance)
+
+    async def test_an_upload_of_unknown_length_counts_when_it_is_known(self, catalog: Catalog) -> None:
+        allowance = Allowance(quota_bytes=1000)
+        one, other = of_size(a_session(), None), of_size(a_session(), None)
+        await begun(catalog, one, allowance)
+        await begun(catalog, other, allowance)
+
+        await catalog.declare_length(one, 600, allowance)
+        with pytest.raises(QuotaExceeded):
+            await catalog.declare_length(other, 401, allowance)
+        with pytest.raises(QuotaExceeded):
+            await stored(catalog, file_from(other, 401), allowance)
+
+        assert await catalog.usage("ada") == Usage(0, 600, 2)
+        assert (await catalog.upload(other.id) or one).length is None
+        assert await catalog.file(other.id) is None
+        await catalog.declare_length(one, 600, allowance)
+        await stored(catalog, file_from(one, 600), allowance)
+        await stored(catalog, file_from(other, 400), allowance)
+        assert await catalog.usage("ada") == Usage(1000, 0, 0)
+
+    async def test_what_was_counted_may_always_become_a_file(self, catalog: Catalog) -> None:
+        """A quota lowered meanwhile takes nothing from what was let in."""
+        session = a_session()
+        await begun(catalog, session, Allowance(quota_bytes=1000))
+
+        await stored(catalog, file_from(session, 1000), Allowance(Rate(1, 60, 1), quota_bytes=1))
+
+        assert await catalog.usage("ada") == Usage(1000, 0, 0)
+
+    async def test_a_file_that_was_no_upload_takes_a_token_and_room(self, catalog: Catalog) -> None:
+        allowance = Allowance(Rate(1, 60, 2), max_active_uploads=1, quota_bytes=2500)
+        file = await stored(catalog, a_file(), allowance)
+        await stored(catalog, a_file(), allowance)
+
+        assert await stored(catalog, file, allowance) == file
+        with pytest.raises(RateLimited):
+            await stored(catalog, replace(a_file(), size=1), allowance)
+        with pytest.raises(QuotaExceeded):
+            await stored(catalog, a_file(at=NOON + 60 * SECOND), allowance)
+        assert await catalog.usage("ada") == Usage(2000, 0, 0, Bucket(0, NOON))
+
+    async def test_purging_makes_room_again(self, catalog: Catalog) -> None:
+        allowance = Allowance(quota_bytes=1000)
+        file = await deleted(catalog, await stored(catalog, a_file(), allowance))
+        with pytest.raises(QuotaExceeded):
+            await begun(catalog, of_size(a_session(), 1), allowance)
+
+        assert await catalog.purge(file, of(file, Action.PURGE))
+
+        assert await begun(catalog, a_session(), allowance) == Usage(0, 1000, 1)
+
+    async def test_the_bytes_of_a_joined_file_count_once(self, catalog: Catalog) -> None:
+        allowance = Allowance(quota_bytes=3500)
+        parts = [replace(a_session(), declared=Declared("ada", "p", length=1000, is_partial=True)) for _ in range(3)]
+        for part in parts:
+            await begun(catalog, part, allowance)
+        together = tuple(Part(part.id, 1000) for part in parts)
+
+        joined = await stored(catalog, file_from(a_session(), 3000, parts=together), allowance)
+
+        assert await catalog.usage("ada") == Usage(3000, 0, 0)
+        with pytest.raises(QuotaExceeded):  # the same bytes once more are gathered as bytes of their own
+            await stored(catalog, file_from(a_session(), 1000, parts=together[:1]), allowance)
+        await catalog.declare_length(parts[0], 1000)
+        await catalog.end_upload(ended(parts[0]), of(parts[0], Action.EXPIRE))
+        assert await catalog.usage("ada") == Usage(3000, 0, 0)
+        for part in parts[1:]:
+            await catalog.end_upload(ended(part), of(part, Action.EXPIRE))
+        assert await catalog.gather(joined.id)
+        assert await catalog.usage("ada") == Usage(3000, 0, 0)
+
+    async def test_an_upload_that_is_whole_is_counted_and_neither_listed_nor_in_the_trail(
+        self, catalog: Catalog
+    ) -> None:
+        session = replace(a_session(), is_whole=True)
+
+        await catalog.create_upload(session, None, Allowance(max_active_uploads=1))
+
+        assert await catalog.upload(session.id) == session
+        assert await catalog.uploads("ada", after=None, limit=9) == []
+        assert await catalog.uploads(None, after=None, limit=9, partial=True) == [session]
+        assert await trail(catalog, session.id) == []
+        assert await catalog.known([session.id]) == {session.id}
+        await catalog.drop_whole(session)
+        await catalog.drop_whole(a_session())
+        assert await catalog.upload(session.id) is None
+        assert await catalog.usage("ada") == Usage()
+
+    async def test_counting_begins_with_what_there_is(self, catalog: Catalog) -> None:
+        """A limit may be set, taken away and set again: nothing that happened without one is missing."""
+        allowance = Allowance(quota_bytes=10**6)
+        open_one = await created(catalog, a_session())
+        await deleted(catalog, await stored(catalog, a_file()))
+        assert await catalog.usages(after=None, limit=9) == []
+
+        usage = await begun(catalog, a_session(), allowance)
+        await stored(catalog, file_from(open_one, 1000))
+        await created(catalog, a_session())
+
+        assert usage == Usage(1000, 2000, 2)
+        assert await catalog.usage("ada") == Usage(2000, 2000, 2)
+        [(user, kept, counted)] = await catalog.usages(after=None, limit=9)
+        assert (user, kept) == ("ada", counted)
+        assert await catalog.usages(after="ada", limit=9) == []
+
+    async def test_a_refusal_for_one_of_a_group_is_none_for_another(self, catalog: Catalog) -> None:
+        small, none = Allowance(quota_bytes=1), None
+        sessions = [a_session(user=f"user {number % 3}") for number in range(30)]
+
+        outcomes = await asyncio.gather(
+            *(
+                catalog.create_upload(session, of(session, Action.CREATE), small if number % 3 else none)
+                for number, session in enumerate(sessions)
+            ),
+            return_exceptions=True,
+        )
+
+        assert [isinstance(outcome, LimitReached) for outcome in outcomes] == [number % 3 > 0 for number in range(30)]
+        assert len(await catalog.uploads(None, after=None, limit=99)) == 10

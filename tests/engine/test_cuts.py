@@ -10,6 +10,7 @@ from tests.contracts.leases import is_free
 from tests.engine.faults import Faults
 from tests.engine.world import ANN, Engine, World, blob_keys, body, content, declared, memory_world
 from uploadstream.adapters.memory_catalog import MemoryCatalog
+from uploadstream.core.allowances import Allowance
 from uploadstream.core.digests import Digest, crc32c
 from uploadstream.core.errors import (
     CatalogUnavailable,
@@ -151,7 +152,8 @@ async def test_a_commit_that_goes_on_after_its_request_was_cancelled_is_waited_f
             super().__init__()
             self.commits: list[asyncio.Task[File]] = []
 
-        async def publish(self, file: File, audit: Audit) -> File:
+        async def publish(self, file: File, audit: Audit, allowance: Allowance | None = None) -> File:
+            assert allowance is None
             self.commits.append(asyncio.create_task(self._commit(file, audit)))
             return await asyncio.shield(self.commits[-1])
 

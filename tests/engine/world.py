@@ -12,8 +12,10 @@ from uploadstream.adapters.memory import MemoryBlobs, MemoryLeases
 from uploadstream.adapters.memory_catalog import MemoryCatalog
 from uploadstream.adapters.system import SystemClock
 from uploadstream.core.access import Caller
+from uploadstream.core.allowances import Allowance
 from uploadstream.core.files import File
 from uploadstream.core.session import Declared, Limits
+from uploadstream.engine.admission import Admission
 from uploadstream.engine.buffers import Buffers
 from uploadstream.engine.downloads import Downloads
 from uploadstream.engine.events import Events
@@ -54,11 +56,13 @@ class Engine:
     limits: Limits
     read_timeout_seconds: float = 60.0
     buffers: Buffers = field(default_factory=Buffers)
+    allowance: Allowance = field(default_factory=Allowance)
 
     def __post_init__(self) -> None:
         self.watch = Watch(read_timeout_seconds=self.read_timeout_seconds)
         self.files = Files(self.ports, trash_ttl=TRASH_TTL)
-        receiver = Receiver(self.ports, self.watch, self.buffers, self.limits)
+        self.admission = Admission(self.ports.catalog, self.ports.clock, self.allowance)
+        receiver = Receiver(self.ports, self.watch, self.buffers, self.limits, admission=self.admission)
         self.uploads = Uploads(self.ports, self.files, receiver, self.limits)
         self.downloads = Downloads(self.ports, self.files, self.uploads)
         self.events = Events(self.ports, self.uploads, poll_seconds=0.01)
@@ -77,17 +81,25 @@ class World:
     clock: MovableClock
     limits: Limits = field(default_factory=Limits)
     read_timeout_seconds: float = 60.0
+    allowance: Allowance = field(default_factory=Allowance)
     closing: list[Callable[[], object]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.engine = self.start()
 
-    def start(self, *, limits: Limits | None = None, read_timeout_seconds: float | None = None) -> Engine:
+    def start(
+        self,
+        *,
+        limits: Limits | None = None,
+        read_timeout_seconds: float | None = None,
+        allowance: Allowance | None = None,
+    ) -> Engine:
         """A new process; the one before is as if it had never been."""
+        self.allowance = allowance or self.allowance
         self.limits = limits or self.limits
         self.read_timeout_seconds = read_timeout_seconds or self.read_timeout_seconds
         ports = Ports(self.catalog, self.blobs, self.new_leases(), self.clock)
-        self.engine = Engine(ports, self.limits, self.read_timeout_seconds)
+        self.engine = Engine(ports, self.limits, self.read_timeout_seconds, allowance=self.allowance)
         return self.engine
 
     def close(self) -> None:

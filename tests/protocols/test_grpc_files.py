@@ -10,6 +10,7 @@ from grpc import aio
 
 from tests.protocols.grpc_rig import Rig, chunks, failure_of, running
 from uploadstream.core.access import Caller
+from uploadstream.core.allowances import Allowance
 from uploadstream.core.digests import crc32c
 from uploadstream.core.files import Audit, File
 from uploadstream.core.session import Declared
@@ -137,9 +138,9 @@ async def test_an_upload_in_progress_is_followed_to_its_end(rig: Rig) -> None:
 async def test_following_ends_when_there_is_a_file_and_not_before(rig: Rig) -> None:
     published, publish = asyncio.Event(), rig.world.catalog.publish
 
-    async def publish_later(file: File, audit: Audit) -> File:
+    async def publish_later(file: File, audit: Audit, allowance: Allowance | None = None) -> File:
         await published.wait()
-        return await publish(file, audit)
+        return await publish(file, audit, allowance)
 
     rig.world.catalog.publish = publish_later  # type: ignore[method-assign]
     upload_id = await rig.create(5)

@@ -10,11 +10,13 @@ from datetime import datetime
 from typing import TypeVar
 
 from uploadstream.adapters.catalog.rows import check_audit, check_file, check_session, check_storable, row_id
+from uploadstream.core.allowances import Allowance, Usage
 from uploadstream.core.errors import NotFound
 from uploadstream.core.files import Audit, File
 from uploadstream.core.keys import Key
 from uploadstream.core.listings import Found, Place, Wanted
 from uploadstream.core.pages import Position
+from uploadstream.core.ratelimit import Bucket
 from uploadstream.core.session import Session, State
 from uploadstream.core.stats import DeletionStats, Kept, Tally, stats_of, tally_of
 
@@ -35,14 +37,31 @@ class MemoryCatalog:
         self._overrides: dict[str, Mapping[str, str]] = {}
         self._keys: dict[str, Key] = {}
         self._key_ids: dict[bytes, str] = {}
+        self._buckets: dict[str, Bucket | None] = {}
 
-    async def create_upload(self, session: Session, audit: Audit) -> None:
+    async def create_upload(
+        self, session: Session, audit: Audit | None, allowance: Allowance | None = None
+    ) -> Usage | None:
         """Remember a new upload; one that is there already stays as it is."""
         check_session(session)
-        check_audit(audit)
-        if session.id not in self._uploads:
-            self._uploads[session.id] = replace(session, offset=0)
-            self._record(audit, owner=session.declared.user_id)
+        if audit is not None:
+            check_audit(audit)
+        if session.id in self._uploads:
+            return None
+        user, after = session.declared.user_id, None
+        if allowance is not None:
+            after = self._usage(user).begun(allowance, size=session.length, now=session.created_at)
+            self._buckets[user] = after.bucket
+        self._uploads[session.id] = replace(session, offset=0)
+        if audit is not None:
+            self._record(audit, owner=user)
+        return after
+
+    async def drop_whole(self, session: Session) -> None:
+        """Forget an upload that was all or nothing."""
+        known = self._uploads.get(session.id)
+        if known is not None and known.is_whole:
+            del self._uploads[session.id]
 
     async def upload(self, upload_id: str) -> Session | None:
         """An upload that is open or ended without a file."""
@@ -52,11 +71,13 @@ class MemoryCatalog:
         """Those of these uploads that are known."""
         return {key: self._uploads[key] for key in upload_ids if key in self._uploads}
 
-    async def declare_length(self, upload_id: str, length: int) -> None:
+    async def declare_length(self, session: Session, length: int, allowance: Allowance | None = None) -> None:
         """Remember the length of an open upload."""
-        session = self._open(upload_id)
-        if session is not None:
-            self._uploads[upload_id] = replace(session, declared=replace(session.declared, length=length))
+        known = self._open(session.id)
+        if known is not None:
+            if allowance is not None:
+                self._usage(known.declared.user_id).check_room(allowance, length - (known.length or 0))
+            self._uploads[known.id] = replace(known, declared=replace(known.declared, length=length))
 
     async def describe_upload(self, upload_id: str, *, filename: str, chunk_size: int | None) -> None:
         """Remember the name and the chunk size of an open upload."""
@@ -75,7 +96,7 @@ class MemoryCatalog:
             self._ended_at[session.id] = audit.at
             self._record(audit, owner=session.declared.user_id)
 
-    async def publish(self, file: File, audit: Audit) -> File:
+    async def publish(self, file: File, audit: Audit, allowance: Allowance | None = None) -> File:
         """Add the file and its audit row, and drop its upload; or give the file that is there already."""
         check_file(file)
         check_audit(audit)
@@ -83,6 +104,8 @@ class MemoryCatalog:
             for part in file.parts:
                 if self._open(part.key) is None:
                     raise NotFound(kind="upload", id=part.key)
+            if allowance is not None:
+                self._check_publish(file, allowance)
             self._files[file.id] = file
             self._record(audit, owner=file.user_id)
         self._uploads.pop(file.id, None)
@@ -94,7 +117,7 @@ class MemoryCatalog:
     ) -> Sequence[Session]:
         """Open uploads, the newest first."""
         rows = (row for row in self._uploads.values() if row.end is None and user_id in {None, row.declared.user_id})
-        rows = (row for row in rows if partial or not row.declared.is_partial)
+        rows = (row for row in rows if partial or not (row.declared.is_partial or row.is_whole))
         return _newest(rows, lambda row: Position(row.created_at, row.id), after=after, limit=limit)
 
     async def file(self, file_id: str) -> File | None:
@@ -250,6 +273,18 @@ class MemoryCatalog:
         if key_id in self._keys:
             self._keys[key_id] = self._keys[key_id].used(at)
 
+    async def usage(self, user_id: str) -> Usage:
+        """What a user has."""
+        return self._usage(user_id)
+
+    async def usages(self, *, after: str | None, limit: int) -> Sequence[tuple[str, Usage, Usage]]:
+        """What users have, twice."""
+        users = sorted(user for user in self._buckets if after is None or user > after)
+        return [(user, self._usage(user), self._usage(user)) for user in users][:limit]
+
+    async def recount(self, user_id: str) -> None:
+        """It is summed up each time."""
+
     async def deletion_stats(self, user_id: str | None) -> DeletionStats:
         """Deletions and restores of one user's files, or of everybody's."""
         tallies = {kept: tally for kept, tally in self._tallies.items() if user_id in {None, kept.owner}}
@@ -275,6 +310,25 @@ class MemoryCatalog:
     def _open(self, upload_id: str) -> Session | None:
         session = self._uploads.get(upload_id)
         return session if session is not None and session.end is None else None
+
+    def _usage(self, user_id: str) -> Usage:
+        files = [file for file in self._files.values() if file.user_id == user_id]
+        joined = {part.key for file in self._files.values() for part in file.parts}
+        uploads = (row for row in self._uploads.values() if row.end is None and row.declared.user_id == user_id)
+        lengths = [row.length or 0 for row in uploads if row.id not in joined]
+        stored = sum(file.size for file in files)
+        return Usage(stored, sum(lengths), len(lengths), self._buckets.get(user_id))
+
+    def _check_publish(self, file: File, allowance: Allowance) -> None:
+        usage, upload = self._usage(file.user_id), self._open(file.id)
+        if upload is not None:
+            usage.check_room(allowance, file.size - (upload.length or 0))
+            return
+        joined = {part.key for other in self._files.values() for part in other.parts}
+        parts = {part.key: self._uploads[part.key] for part in file.parts if part.key not in joined}
+        freed = sum(part.length or 0 for part in parts.values() if part.declared.user_id == file.user_id)
+        after = usage.stored(allowance, size=file.size, in_place_of=freed, now=file.uploaded_at)
+        self._buckets[file.user_id] = after.bucket
 
     def _record(self, audit: Audit, *, owner: str) -> None:
         kept = replace(audit, details=dict(audit.details))

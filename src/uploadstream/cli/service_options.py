@@ -31,6 +31,7 @@ PANELS: Final = {
         "allowed_types": "LIST",
         "fetch_hosts": "LIST",
     },
+    "What each user may": {"rate_uploads": "RATE", "max_active_uploads": "N", "quota_bytes": "SIZE"},
     "How long": {"read_timeout": "TIME", "drain_timeout": "TIME", "upload_ttl": "TIME", "trash_ttl": "TIME"},
     "Processes": {"workers": "N", "pool_size": "N", "processing": ""},
 }
@@ -40,6 +41,9 @@ _DEFAULTS: Final = {
     "database": "DIR/catalog.sqlite",
     "storage": "DIR/blobs",
     "fetch_hosts": "off",
+    "rate_uploads": "off",
+    "max_active_uploads": "off",
+    "quota_bytes": "off",
     "tls_cert": "no TLS",
 }
 _NO_PROCESSING: Final = "no_processing"

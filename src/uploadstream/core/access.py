@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Final
 
+from uploadstream.core.allowances import Standing
 from uploadstream.core.errors import BadField, Refusal
 from uploadstream.core.wording import said
 
@@ -107,12 +108,14 @@ class Caller:
     """One request's sender. `user_id` is empty when it names nobody; `address` is where it comes from.
 
     `identity`: what has been found out of it. What it says of its user itself then counts only if it is an admin.
+    `told`: it is to hear of what its user may and has, where that was looked at for its sake.
     """
 
     user_id: str = ""
     protocol: str = ""
     address: str = ""
     identity: Identity | None = None
+    told: Callable[[Standing], None] = field(default=lambda _: None, compare=False, repr=False)
 
     @property
     def name(self) -> str:

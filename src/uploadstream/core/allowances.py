@@ -29,6 +29,10 @@ class LimitReached(Refusal):
     reason: ClassVar[str] = "LIMIT_REACHED"
     policy: ClassVar[str] = ""
 
+    def __post_init__(self) -> None:
+        """It is not among the numbers: whoever refuses says what its user may and has."""
+        self.standing: Standing | None = None
+
     @property
     def retry_seconds(self) -> float | None:
         """When to come back; None if waiting alone does not help."""
@@ -120,6 +124,23 @@ class Allowance:
 
 
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """`used` bytes of `limit`."""
+
+    used: int
+    limit: int
+
+    @property
+    def left(self) -> int:
+        """How many more there is room for; below 0 where the limit was lowered."""
+        return self.limit - self.used
+
+    def exceeded(self, size: int) -> QuotaExceeded:
+        """What is wrong with `size` bytes that do not fit."""
+        return QuotaExceeded(size=size, used=self.used, limit=self.limit)
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What one user has. `bucket` is that of uploads that begin; None: a full one."""
 
@@ -134,7 +155,14 @@ class Usage:
         return self.stored_bytes + self.declared_bytes
 
     def begun(self, allowance: Allowance, *, size: int | None, now: datetime) -> Usage:
-        """With one more upload of `size` bytes (None: not known yet). LimitReached."""
+        """With one more upload of `size` bytes (None: not known yet). LimitReached, with the user's standing."""
+        try:
+            return self._begun(allowance, size=size, now=now)
+        except LimitReached as error:
+            error.standing = Standing(allowance, self, now)
+            raise
+
+    def _begun(self, allowance: Allowance, *, size: int | None, now: datetime) -> Usage:
         self.check_room(allowance, size or 0)
         limit = allowance.max_active_uploads
         if limit is not None and self.open_uploads >= limit:
@@ -158,11 +186,15 @@ class Usage:
             raise RateLimited(limit=rate.count, window=rate.seconds, seconds=wait.total_seconds())
         return replace(self, bucket=rate.take(self.bucket, now))
 
+    def quota(self, allowance: Allowance) -> Quota | None:
+        """What the quota leaves; None: there is none."""
+        return None if allowance.quota_bytes is None else Quota(self.used_bytes, allowance.quota_bytes)
+
     def check_room(self, allowance: Allowance, size: int) -> None:
         """Raise unless there is room for `size` more bytes; who needs none is let through. QuotaExceeded."""
-        limit = allowance.quota_bytes
-        if limit is not None and size > 0 and self.used_bytes + size > limit:
-            raise QuotaExceeded(size=size, used=self.used_bytes, limit=limit)
+        quota = self.quota(allowance)
+        if quota is not None and size > max(0, quota.left):
+            raise quota.exceeded(size)
 
 
 @dataclass(frozen=True, slots=True)

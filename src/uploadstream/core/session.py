@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from uploadstream.core.access import check_user
+from uploadstream.core.allowances import Quota, QuotaExceeded
 from uploadstream.core.checks import check_each, together
 from uploadstream.core.errors import (
     BadField,
@@ -140,6 +141,8 @@ class Session:
     state: State = State.OPEN
     end: End | None = None
     allowed_types: tuple[str, ...] = ()  # of this upload alone, beside those of the service; none: all
+    is_whole: bool = False  # all or nothing, in one request: nobody but that knows of it
+    quota: Quota | None = None  # its user's, where it is not known yet how much of that it will take
 
     @property
     def length(self) -> int | None:
@@ -149,7 +152,10 @@ class Session:
     @property
     def room(self) -> int:
         """How many more bytes may be taken."""
-        return (self.size_max if self.length is None else self.length) - self.offset
+        if self.length is not None:
+            return self.length - self.offset
+        most = self.size_max if self.quota is None else min(self.size_max, max(0, self.quota.left))
+        return max(0, most - self.offset)
 
     @property
     def is_full(self) -> bool:
@@ -210,10 +216,12 @@ class Session:
         """When the upload ends if nobody comes back to it."""
         return self.touched_at + ttl
 
-    def overrun(self, count: int) -> BadInput:
+    def overrun(self, count: int) -> BadInput | QuotaExceeded:
         """What is wrong with `count` bytes that do not fit."""
         if self.length is None:
-            return TooLarge(size=self.offset + count, limit=self.size_max)
+            size = self.offset + count
+            fits = size <= self.size_max
+            return self.quota.exceeded(size) if self.quota and fits else TooLarge(size=size, limit=self.size_max)
         return LengthMismatch(received=self.offset + count, declared=self.length)
 
     def is_ended_by(self, error: LengthMismatch, *, complete: bool | None) -> bool:

@@ -28,6 +28,9 @@ class Options(TypedDict, total=False):
     upload_ttl: timedelta | str
     trash_ttl: timedelta | str
     allowed_types: str | tuple[str, ...]
+    rate_uploads: str
+    max_active_uploads: int | str
+    quota_bytes: int | str
     fsync: Literal["never", "complete", "chunk"]
 
 

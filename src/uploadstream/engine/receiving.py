@@ -17,6 +17,7 @@ from uploadstream.core.media import SNIFF_BYTES, check_allowed, check_declared
 from uploadstream.core.parts import Part
 from uploadstream.core.session import Aborted, End, Limits, Published, Sealed, Session
 from uploadstream.core.turns import sender
+from uploadstream.engine.admission import Admission
 from uploadstream.engine.buffers import Buffers
 from uploadstream.engine.cancels import uncancelled
 from uploadstream.engine.checking import CheckedSink
@@ -34,8 +35,15 @@ class Receiver:
     """Moves bodies into the store and finished uploads into the catalog."""
 
     def __init__(
-        self, ports: Ports, watch: Watch, buffers: Buffers, limits: Limits, hooks: Hooks | None = None
+        self,
+        ports: Ports,
+        watch: Watch,
+        buffers: Buffers,
+        limits: Limits,
+        hooks: Hooks | None = None,
+        admission: Admission | None = None,
     ) -> None:
+        self.admission: Final = admission or Admission(ports.catalog, ports.clock)
         self._catalog = ports.catalog
         self._blobs = ports.blobs
         self._clock = ports.clock
@@ -124,14 +132,14 @@ class Receiver:
         file = file_of(sealed, detected_type=detected, crc32c=received.crc, at=now, parts=parts)
         audit = audit_of(file.id, Action.COMPLETE, caller, at=now, size=str(file.size), content_type=file.content_type)
         # a cancel comes too late for what is being committed: whoever cleans up must know how that ended
-        published = await uncancelled(self._publish(file, audit))
+        published = await uncancelled(self._publish(file, audit, caller))
         sealed.after(Published())
         with suppress(StorageUnavailable):  # a note is read for an open upload only
             await self._blobs.drop_note(session.id)
         return published
 
-    async def _publish(self, file: File, audit: Audit) -> File:
-        published = await self._catalog.publish(file, audit)
+    async def _publish(self, file: File, audit: Audit, caller: Caller) -> File:
+        published = await self.admission.publish(file, audit, caller)
         await self._hooks.completed(published)
         return published
 
@@ -149,17 +157,19 @@ class Receiver:
         if not (ended.declared.is_partial and await self._catalog.known([ended.id])):
             await self._blobs.remove(ended.id)
 
-    async def discard(self, key: str) -> None:
+    async def discard(self, session: Session) -> None:
         """Remove the bytes of an upload that nobody can come back to, unless they are a file already.
 
         Where that cannot be said, or done, the sweeper does it later.
         """
         with suppress(Unavailable):
-            await uncancelled(self._discard(key))
+            await uncancelled(self._discard(session))
 
-    async def _discard(self, key: str) -> None:
-        if not await self._catalog.known([key]):
-            await self._blobs.remove(key)
+    async def _discard(self, session: Session) -> None:
+        if session.is_whole:
+            await self._catalog.drop_whole(session)
+        if not await self._catalog.known([session.id]):
+            await self._blobs.remove(session.id)
 
     def _check_type(self, session: Session, head: bytes) -> str:
         """The type that the first bytes show, if it may be and is what was declared."""

@@ -32,6 +32,8 @@ SWEEPER: Final = Caller(user_id="uploadstream", protocol="sweeper")
 # One sweep at a time among all processes: a lease on a key that no upload can have.
 LEASE: Final = "sweeper"
 BATCH: Final = 500
+# Of each, all files are looked at.
+USERS: Final = 20
 THOROUGH_EVERY: Final = 60
 # How long a blob must have been let alone before it is removed because nothing knows it.
 GRACE: Final = timedelta(minutes=10)
@@ -64,6 +66,7 @@ class Sweeper:
                     await self._drop_orphan_notes(sweep)
                     sweep["leftovers"] = await self._ports.blobs.remove_leftovers(before=self._grace_began)
                     await self._hide_lost_files(sweep)
+                    await self._count_again(sweep)
                 before = self._ports.clock.now() - self._tombstone_ttl
                 sweep["forgotten"] = await self._ports.catalog.forget_ended(before=before, limit=BATCH)
         except Busy:
@@ -148,6 +151,16 @@ class Sweeper:
                         await self._hide(file, stored=stored)
                         sweep["lost files"] += 1
             place = Position(rows[-1].uploaded_at, rows[-1].id)
+
+    async def _count_again(self, sweep: Sweep) -> None:
+        """What users have is counted as it changes; should that ever be wrong, it is not for long."""
+        last: str | None = None
+        while rows := await self._ports.catalog.usages(after=last, limit=USERS):
+            for user_id, kept, counted in rows:
+                if kept != counted:
+                    await self._ports.catalog.recount(user_id)
+                    sweep["usages corrected"] += 1
+                last = user_id
 
     async def _hide(self, file: File, *, stored: int) -> None:
         await self._check_store()  # it may have gone since the sweep began

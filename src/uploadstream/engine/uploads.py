@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from uploadstream.core.access import Caller, Scope
+from uploadstream.core.allowances import LimitReached
 from uploadstream.core.digests import Digest, check_computed
 from uploadstream.core.errors import (
     Busy,
@@ -76,9 +77,10 @@ class Uploads:
         self._clock = ports.clock
         self._files = files
         self._receiver = receiver
+        self._admission = receiver.admission
 
     async def create(self, declared: Declared, caller: Caller, *, count: int = 0) -> Uploaded:
-        """Begin an upload that can be resumed; one of 0 bytes is complete at once. BadInput, StorageFull.
+        """Begin an upload that can be resumed; one of 0 bytes is complete at once. BadInput, StorageFull, LimitReached.
 
         `count`: how many bytes will be appended next, if that is known; what they do not fit in is not begun.
         """
@@ -87,14 +89,14 @@ class Uploads:
         if session.is_left_full:
             return await self._publish(session, caller, Received.nothing())
         audit = audit_of(session.id, Action.CREATE, caller, at=session.created_at)
-        await self._catalog.create_upload(session, audit)
+        await self._admission.begin(session, audit, caller)
         return Uploaded(session)
 
     async def join(self, declared: Declared, caller: Caller, upload_ids: Sequence[str]) -> Uploaded:
         """Make a file of the bytes of these complete partial uploads, in this order; they stay as they are.
 
         No byte is moved: the file's parts are their blobs. One may be there several times, here and in other files.
-        BadInput, NotFound, Gone.
+        BadInput, NotFound, Gone, LimitReached.
         """
         begun = await self._begin(declared, caller)
         sessions = await self._several(upload_ids, caller)
@@ -123,7 +125,7 @@ class Uploads:
 
     async def _looked_up(self, upload_id: str, session: Session | None, caller: Caller) -> Uploaded:
         """What the catalog's row, or its want of one, says of an upload."""
-        if session is None:
+        if session is None or session.is_whole:
             return self._finished(await self._catalog.file(upload_id), caller, upload_id)
         visible_upload(session, caller, file_id=upload_id)
         if session.end is not None:
@@ -162,6 +164,7 @@ class Uploads:
                 session.check_said_again(at=incoming.at, length=incoming.length, count=incoming.count)
             else:
                 session.check_append(at=session.offset if incoming.at is None else incoming.at)
+                session = await self._admission.bounded(session)
                 try:
                     session = await self._declare(session, incoming.length, count=incoming.count or 0)
                     if not (session.is_full and session.is_completed_by(complete=incoming.complete)):
@@ -238,14 +241,29 @@ class Uploads:
         session = await self._begin(declared, caller)
         pouring = Pouring(caller.address)
         async with self._held(session.id, caller, pouring, new=True):
+            session = await self._begin_whole(session, caller)
             try:
                 incoming = Incoming(pour, complete=True, digest=digest)
                 received = await self._receiver.receive(session, Received.nothing(), pouring, incoming, whole=True)
                 session = replace(session, offset=received.size)
                 return await self._receiver.publish(session, caller, received)
             except BaseException:
-                await self._receiver.discard(session.id)
+                await self._receiver.discard(session)
                 raise
+
+    async def _begin_whole(self, session: Session, caller: Caller) -> Session:
+        """The session; where its user is limited it has a row, so that it is counted. LimitReached."""
+        if await self._admission.counting(session.declared.user_id) is None:
+            return session
+        counted = replace(session, is_whole=True)
+        try:
+            await self._admission.begin(counted, None, caller)
+        except LimitReached:
+            raise
+        except BaseException:
+            await self._receiver.discard(counted)
+            raise
+        return counted
 
     async def abort(self, upload_id: str, caller: Caller) -> None:
         """End an open upload without a file, nothing of it is left; or delete its file. NotFound, Gone, Busy."""
@@ -265,6 +283,9 @@ class Uploads:
         async with self._leases.hold(session.id):
             known = await self._catalog.upload(session.id)
             if known is None or known.state is not State.OPEN:
+                return None
+            if known.is_whole:  # the request that sent it is gone, as its lease is
+                await self._receiver.discard(known)
                 return None
             session = await self.as_stored(known)
             if session.is_left_full:
@@ -314,7 +335,7 @@ class Uploads:
         terms = await self._hooks.before_create(Terms(declared, self.limits.file_size_max), caller)
         check_length(declared.length, size_max=terms.size_max)
         now = self._clock.now()
-        return Session(
+        session = Session(
             id=self._clock.new_id(),
             declared=terms.declared,
             size_max=terms.size_max,
@@ -323,13 +344,14 @@ class Uploads:
             touched_at=now,
             allowed_types=terms.allowed_types,
         )
+        return await self._admission.bounded(session)
 
     async def _declare(self, session: Session, length: int | None, *, count: int) -> Session:
         """The session with its length, remembered unless the `count` bytes that follow do not fit."""
         after = session if length in {None, session.length} else session.after(LengthDeclared(length or 0))
         after.check_append(at=after.offset, count=count)
         if after.length is not None and after.length != session.length:
-            await self._catalog.declare_length(session.id, after.length)
+            await self._admission.declare(session, after.length)
         return after
 
     def _finished(self, found: File | None, caller: Caller, upload_id: str) -> Uploaded:

@@ -13,6 +13,7 @@ from datetime import datetime
 from io import FileIO
 from typing import Protocol, runtime_checkable
 
+from uploadstream.core.allowances import Allowance, Usage
 from uploadstream.core.files import Audit, File
 from uploadstream.core.listings import Found, Place, Wanted
 from uploadstream.core.pages import Position
@@ -251,8 +252,14 @@ class Catalog(Trail, KeyStore, Protocol):
     Each method that writes is one transaction, durable when it returns. Rows come back as they were written.
     """
 
-    async def create_upload(self, session: Session, audit: Audit) -> None:
-        """Remember a new upload."""
+    async def create_upload(
+        self, session: Session, audit: Audit | None, allowance: Allowance | None = None
+    ) -> Usage | None:
+        """Remember a new upload; one that is whole has no row in the trail.
+
+        With an allowance: if its user may have it beside all that it has in this moment, whichever process and host
+        wrote that; what it has then is returned. RateLimited, TooManyActive, QuotaExceeded: nothing is remembered.
+        """
         ...
 
     async def upload(self, upload_id: str) -> Session | None:
@@ -263,8 +270,12 @@ class Catalog(Trail, KeyStore, Protocol):
         """Those of these uploads that are known, by their ids; each as of `upload`."""
         ...
 
-    async def declare_length(self, upload_id: str, length: int) -> None:
-        """Remember the length of an open upload."""
+    async def drop_whole(self, session: Session) -> None:
+        """Forget an upload that was all or nothing, and is nothing; none is fine too."""
+        ...
+
+    async def declare_length(self, session: Session, length: int, allowance: Allowance | None = None) -> None:
+        """Remember the length of an open upload. With an allowance: if there is room for it; QuotaExceeded."""
         ...
 
     async def describe_upload(self, upload_id: str, *, filename: str, chunk_size: int | None) -> None:
@@ -275,11 +286,13 @@ class Catalog(Trail, KeyStore, Protocol):
         """Remember that an upload has ended without a file (`session.end`); the row stays, to answer Gone."""
         ...
 
-    async def publish(self, file: File, audit: Audit) -> File:
+    async def publish(self, file: File, audit: Audit, allowance: Allowance | None = None) -> File:
         """Add the file, its audit row and its processing job, and drop its upload, all together.
 
         Idempotent: if the file is there already, nothing changes and the one that is there is returned. NotFound if
         an upload that the file is joined from is not open any more: its blob may be gone.
+        With an allowance: what was counted when its upload began may always become a file; for more there must be room
+        (QuotaExceeded), and where there was no upload, one begins now (RateLimited). Then nothing changes.
         """
         ...
 
@@ -350,6 +363,18 @@ class Catalog(Trail, KeyStore, Protocol):
 
     async def set_overrides(self, user_id: str, overrides: Mapping[str, str]) -> None:
         """Say this of a user's limits, and nothing else any more."""
+        ...
+
+    async def usage(self, user_id: str) -> Usage:
+        """What a user has; its bucket is as it was left."""
+        ...
+
+    async def usages(self, *, after: str | None, limit: int) -> Sequence[tuple[str, Usage, Usage]]:
+        """Users that are counted, by their names: what is kept of each, and what it has by its rows at that moment."""
+        ...
+
+    async def recount(self, user_id: str) -> None:
+        """Sum up what a user has again, and keep that."""
         ...
 
     async def store_id(self) -> str | None:

@@ -12,9 +12,10 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from uploadstream.adapters.catalog import allowances, keys, queries, searches, writes
+from uploadstream.adapters.catalog import allowances, keys, queries, searches, usage, writes
 from uploadstream.adapters.catalog.commits import Write
 from uploadstream.adapters.catalog.rows import check_audit, check_file, check_session, check_storable
+from uploadstream.core.allowances import Allowance, LimitReached, Usage
 from uploadstream.core.files import Audit, File
 from uploadstream.core.ids import is_id
 from uploadstream.core.keys import Key
@@ -61,11 +62,19 @@ class SqlCatalog(Generic[Over]):
         """Do what was asked for, then let go of the database. Whatever is asked for later gets CatalogUnavailable."""
         await self.database.close()
 
-    async def create_upload(self, session: Session, audit: Audit) -> None:
+    async def create_upload(
+        self, session: Session, audit: Audit | None, allowance: Allowance | None = None
+    ) -> Usage | None:
         """Remember a new upload; one that is there already stays as it is."""
         check_session(session)
-        check_audit(audit)
-        await self._write(writes.create_uploads, (session, audit), owner=session.declared.user_id)
+        if audit is not None:
+            check_audit(audit)
+        owner = session.declared.user_id
+        return await self._write(writes.create_uploads, (session, audit, allowance), owner=owner)
+
+    async def drop_whole(self, session: Session) -> None:
+        """Forget an upload that was all or nothing."""
+        await self._write(usage.drop_wholes, session.id, owner=session.declared.user_id)
 
     async def upload(self, upload_id: str) -> Session | None:
         """An upload that is open or ended without a file."""
@@ -75,9 +84,10 @@ class SqlCatalog(Generic[Over]):
         """Those of these uploads that are known, by their ids."""
         return await self._list(queries.uploads_with, [key for key in upload_ids if is_id(key)])
 
-    async def declare_length(self, upload_id: str, length: int) -> None:
+    async def declare_length(self, session: Session, length: int, allowance: Allowance | None = None) -> None:
         """Remember the length of an open upload."""
-        await self._write(writes.declare_lengths, (upload_id, length))
+        owner = session.declared.user_id
+        await self._write(writes.declare_lengths, (session.id, length, allowance), owner=owner)
 
     async def describe_upload(self, upload_id: str, *, filename: str, chunk_size: int | None) -> None:
         """Remember the name and the chunk size of an open upload."""
@@ -89,11 +99,11 @@ class SqlCatalog(Generic[Over]):
         check_audit(audit)
         await self._write(writes.end_uploads, (session, audit), owner=session.declared.user_id)
 
-    async def publish(self, file: File, audit: Audit) -> File:
+    async def publish(self, file: File, audit: Audit, allowance: Allowance | None = None) -> File:
         """Add the file, its audit row and its job, and drop its upload; or give the file that is there already."""
         check_file(file)
         check_audit(audit)
-        return await self._write(writes.publish, (file, audit), owner=file.user_id)
+        return await self._write(writes.publish, (file, audit, allowance), owner=file.user_id)
 
     async def uploads(
         self, user_id: str | None, *, after: Position | None, limit: int, partial: bool = False
@@ -206,6 +216,18 @@ class SqlCatalog(Generic[Over]):
         """Remember that a key was used, unless a later use is remembered."""
         await self._write(keys.use_keys, (key_id, at))
 
+    async def usage(self, user_id: str) -> Usage:
+        """What a user has."""
+        return await self._list(usage.usage, user_id)
+
+    async def usages(self, *, after: str | None, limit: int) -> Sequence[tuple[str, Usage, Usage]]:
+        """What is kept of users that are counted, and what they have by their rows."""
+        return await self._list(usage.usages, after, limit)
+
+    async def recount(self, user_id: str) -> None:
+        """Sum up what a user has again."""
+        await self._write(usage.recount, user_id, owner=user_id)
+
     async def deletion_stats(self, user_id: str | None) -> DeletionStats:
         """Deletions and restores of one user's files, or of everybody's."""
         return await self._list(queries.deletion_stats, user_id)
@@ -223,8 +245,13 @@ class SqlCatalog(Generic[Over]):
         await self._look_up(queries.check)
 
     async def _write(
-        self, act: Callable[[Connection, Sequence[Argument]], Sequence[Result]], argument: Argument, *, owner: str = ""
+        self,
+        act: Callable[[Connection, Sequence[Argument]], Sequence[Result | LimitReached]],
+        argument: Argument,
+        *,
+        owner: str = "",
     ) -> Result:
+        """What the act gives for this request; a refusal among a group's outcomes is raised for its own."""
         result: Result = await self.database.write(Write(act, argument, owner))
         return result
 

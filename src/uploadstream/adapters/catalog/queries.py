@@ -216,7 +216,7 @@ def _listing(
 def _uploads_statement(*, of_user: bool, continued: bool, partial: bool) -> Select[Any]:
     statement = _of_user(select(UPLOADS).where(OPEN), UPLOADS.c.user_id, of_user=of_user)
     if not partial:
-        statement = statement.where(~UPLOADS.c.is_partial)
+        statement = statement.where(~UPLOADS.c.is_partial, ~UPLOADS.c.is_whole)
     return _listing(statement, UPLOADS.c.created_at, UPLOADS.c.id, continued=continued, newest=True)
 
 

@@ -97,6 +97,7 @@ def session_values(session: Session) -> Values:
         "is_partial": declared.is_partial,
         "chunk_size": declared.chunk_size,
         "allowed_types": ",".join(session.allowed_types),
+        "is_whole": session.is_whole,
     }
 
 
@@ -121,6 +122,7 @@ def session_of(row: Any) -> Session:
         state=State.OPEN if row.ended_how is None else State.ABORTED,
         end=row.ended_how,
         allowed_types=tuple(row.allowed_types.split(",")) if row.allowed_types else (),
+        is_whole=row.is_whole,
     )
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    Connection,
     Double,
     ForeignKey,
     Index,
@@ -22,10 +23,12 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    event,
     false,
     literal_column,
 )
 
+from uploadstream.adapters.catalog import counting
 from uploadstream.adapters.catalog.columns import Chosen, Details, Id, Instant, PartsOf, Word
 from uploadstream.core.files import Action, ProcessingStatus
 from uploadstream.core.session import End
@@ -58,6 +61,7 @@ UPLOADS: Final = Table(
     Column("is_partial", Boolean, nullable=False, server_default=false()),
     Column("chunk_size", BigInteger),
     Column("allowed_types", Text, nullable=False, server_default=""),
+    Column("is_whole", Boolean, nullable=False, server_default=false()),
 )
 
 # The columns are named after the fields of core.files.File; `name_key` is what core.listings makes of the name.
@@ -178,6 +182,24 @@ OVERRIDES: Final = Table(
     Column("max_active_uploads", Text),
     Column("quota_bytes", Text),
 )
+
+# What a user has, from when a limit of its was first checked on; counting.py keeps it. `tokens` and `filled_at` are
+# the bucket of uploads that begin (core/ratelimit.py); null: it is full.
+USAGE: Final = Table(
+    "usage",
+    METADATA,
+    Column("user_id", Word, primary_key=True),
+    Column("stored_bytes", BigInteger, nullable=False),
+    Column("declared_bytes", BigInteger, nullable=False),
+    Column("open_uploads", BigInteger, nullable=False),
+    Column("tokens", BigInteger),
+    Column("filled_at", Instant),
+)
+
+
+@event.listens_for(METADATA, "after_create")
+def _count(_: MetaData, connection: Connection, **__: object) -> None:
+    counting.create(connection)
 
 
 def _partial(name: str, *columns: Column[Any], where: ColumnElement[bool]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Table, bindparam, case, delete, func, insert, select, update
 
+from uploadstream.adapters.catalog import usage
 from uploadstream.adapters.catalog.columns import Id, among
 from uploadstream.adapters.catalog.queries import file as read_file
 from uploadstream.adapters.catalog.queries import open_uploads as read_open_uploads
@@ -33,6 +34,7 @@ from uploadstream.adapters.catalog.tables import (
     STORE_ID,
     UPLOADS,
 )
+from uploadstream.core.allowances import Allowance, LimitReached, Usage
 from uploadstream.core.errors import NotFound
 from uploadstream.core.files import Audit, File
 from uploadstream.core.session import Session
@@ -92,23 +94,34 @@ _FORGET: Final = delete(UPLOADS).where(
 )
 
 
-def create_uploads(connection: Connection, given: Sequence[tuple[Session, Audit]]) -> Sequence[None]:
+def create_uploads(
+    connection: Connection, given: Sequence[tuple[Session, Audit | None, Allowance | None]]
+) -> Sequence[Usage | LimitReached | None]:
     """Add uploads with their first rows of the trail; one that is there already stays as it is."""
-    there = _there(connection, UPLOADS, [session.id for session, _ in given])
-    new: dict[str, tuple[Session, Audit]] = {}
-    for session, audit in given:
+    there = _there(connection, UPLOADS, [session.id for session, *_ in given])
+    new: dict[str, tuple[Session, Audit | None]] = {}
+    limits: dict[str, Allowance | None] = {}
+    for session, audit, allowance in given:
         if session.id not in there:
             new.setdefault(session.id, (session, audit))
-    if new:
-        connection.execute(_ADD_UPLOADS, [session_values(session) for session, _ in new.values()])
-        record_for(connection, [(session.declared.user_id, audit) for session, audit in new.values()])
-    return [None] * len(given)
+            limits.setdefault(session.id, allowance)
+    outcomes = usage.begin(connection, [(session, limits[session.id]) for session, _ in new.values()])
+    begun = [row for row in new.values() if not isinstance(outcomes.get(row[0].id), LimitReached)]
+    if begun:
+        connection.execute(_ADD_UPLOADS, [session_values(session) for session, _ in begun])
+        record_for(connection, [(session.declared.user_id, audit) for session, audit in begun if audit is not None])
+    return [outcomes.get(session.id) for session, *_ in given]
 
 
-def declare_lengths(connection: Connection, given: Sequence[tuple[str, int]]) -> Sequence[None]:
+def declare_lengths(
+    connection: Connection, given: Sequence[tuple[str, int, Allowance | None]]
+) -> Sequence[LimitReached | None]:
     """Set the lengths of open uploads."""
-    connection.execute(_DECLARE, [{"row_id": upload_id, "new_length": length} for upload_id, length in given])
-    return [None] * len(given)
+    refused = usage.declare(connection, given)
+    rows = [{"row_id": one, "new_length": length} for one, length, _ in given if (one, length) not in refused]
+    if rows:
+        connection.execute(_DECLARE, rows)
+    return [refused.get((upload_id, length)) for upload_id, length, _ in given]
 
 
 def describe_uploads(connection: Connection, given: Sequence[tuple[str, str, int | None]]) -> Sequence[None]:
@@ -118,14 +131,20 @@ def describe_uploads(connection: Connection, given: Sequence[tuple[str, str, int
     return [None] * len(given)
 
 
-def publish(connection: Connection, given: Sequence[tuple[File, Audit]]) -> Sequence[File]:
+def publish(
+    connection: Connection, given: Sequence[tuple[File, Audit, Allowance | None]]
+) -> Sequence[File | LimitReached]:
     """Turn uploads into files, with their rows of the trail and their jobs; what is there already stays as it is."""
-    ids = [file.id for file, _ in given]
-    there = _there(connection, FILES, ids)
+    there = _there(connection, FILES, [file.id for file, *_ in given])
     new: dict[str, tuple[File, Audit]] = {}
-    for file, audit in given:
+    limits: dict[str, Allowance | None] = {}
+    for file, audit, allowance in given:
         if file.id not in there:
             new.setdefault(file.id, (file, audit))
+            limits.setdefault(file.id, allowance)
+    refused = usage.store(connection, [(file, limits[file.id]) for file, _ in new.values()])
+    for file_id in refused:
+        del new[file_id]
     if new:
         joined = [file for file, _ in new.values() if file.parts]
         _check_parts(connection, joined)
@@ -135,8 +154,11 @@ def publish(connection: Connection, given: Sequence[tuple[File, Audit]]) -> Sequ
         uses = {(part.key, file.id) for file in joined for part in file.parts}
         if uses:
             connection.execute(_ADD_PARTS, [{"key": key, "file_id": file_id} for key, file_id in sorted(uses)])
-    connection.execute(_DROP_UPLOADS, [{"row_id": file_id} for file_id in ids])
-    return [new[file_id][0] if file_id in new else _there_already(connection, file_id) for file_id in ids]
+    stored = [file.id for file, *_ in given if file.id not in refused]
+    if stored:
+        connection.execute(_DROP_UPLOADS, [{"row_id": file_id} for file_id in stored])
+    there_now = {file_id: _there_already(connection, file_id) for file_id in stored if file_id not in new}
+    return [refused.get(file.id) or there_now.get(file.id) or new[file.id][0] for file, *_ in given]
 
 
 def end_uploads(connection: Connection, given: Sequence[tuple[Session, Audit]]) -> Sequence[None]:
@@ -233,6 +255,8 @@ def _there_already(connection: Connection, file_id: str) -> File:
 
 def record_for(connection: Connection, audits: Sequence[tuple[str, Audit]]) -> None:
     """Add rows to the trails of their owners, each numbered behind the one before."""
+    if not audits:
+        return
     rows = [{**audit_values(audit, owner=owner), "of_owner": owner} for owner, audit in audits]
     connection.execute(_ADD_AUDIT, rows)
 
