@@ -46,6 +46,7 @@ from uploadstream.http.callers import Asked, Authenticate
 from uploadstream.http.choice import Choice, only
 from uploadstream.http.cors import refusal_fields, with_cors
 from uploadstream.http.problems import failed
+from uploadstream.http.rate_limits import Telling
 from uploadstream.http.whole_server import WholeServer
 from uploadstream.observability.logs import configure
 from uploadstream.ports import Fsync, Ports, Web
@@ -170,7 +171,7 @@ def http_app(
         *Content(running.downloads).routes(),
         Mount("/", rest.app(title="UploadStream", version=version("uploadstream"), beside=OPENAPI)),
     ]
-    asked = Mount("/", Asked(Router(spoken), running.identities.identify, authenticate))
+    asked = Mount("/", Asked(Telling(Router(spoken)), running.identities.identify, authenticate))
     routes = [WholeServer(ietf.discovery()), *Health(checks, is_draining).routes(), *pages(), asked]
     return with_cors(Starlette(routes=routes, exception_handlers={Exception: failed}), cors_origins)
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.core.refusals import refusal_of
+from uploadstream.core.allowances import Quota, QuotaExceeded
 from uploadstream.core.errors import (
     BadField,
     Gone,
@@ -436,3 +437,14 @@ def test_bytes_come_again_or_next_or_too_early() -> None:
     assert [now.has(at=1, count=count) for count in (0, 1, 2, None)] == [True, True, False, False]
     assert [now.may_wait(at=at) for at in range(6)] == [False, False, False, True, True, False]
     assert not replace(now, state=State.SEALED).may_wait(at=3)
+
+
+def test_of_an_unknown_length_as_many_bytes_fit_as_the_quota_leaves() -> None:
+    upload = replace(session(), size_max=100, offset=30, quota=Quota(used=60, limit=100))
+
+    assert upload.room == 10
+    assert isinstance(upload.overrun(11), QuotaExceeded)
+    assert isinstance(upload.overrun(71), TooLarge)
+    assert replace(upload, offset=50).room == 0
+    assert replace(upload, quota=Quota(used=200, limit=100), offset=0).room == 0
+    assert replace(upload, quota=Quota(used=0, limit=1000)).room == 70

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import grpc
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc import aio
 
 from tests.engine.world import World, memory_world
+from uploadstream.core.allowances import Allowance
 from uploadstream.core.session import Limits
 from uploadstream.proto.fileservice.v1 import file_service_pb2 as pb
 from uploadstream.proto.fileservice.v1.file_service_pb2_grpc import FileServiceStub
@@ -117,11 +118,15 @@ class Failure:
 
 @asynccontextmanager
 async def running(
-    *, limits: Limits | None = None, read_timeout_seconds: float = 60.0, silence_seconds: float = 60.0
+    *,
+    limits: Limits | None = None,
+    allowance: Allowance | None = None,
+    read_timeout_seconds: float = 60.0,
+    silence_seconds: float = 60.0,
 ) -> AsyncIterator[Rig]:
     """A server for the time of a test."""
     world = memory_world()
-    world.start(limits=limits, read_timeout_seconds=read_timeout_seconds)
+    world.start(limits=limits, read_timeout_seconds=read_timeout_seconds, allowance=allowance)
     server = server_of(world, silence_seconds=silence_seconds)
     port = await server.start()
     try:
@@ -166,7 +171,7 @@ def details_of(error: aio.AioRpcError) -> list[Message]:
 
 def unpacked(detail: Message) -> Message:
     """The message in an Any."""
-    for kind in (ErrorInfo, BadRequest, RetryInfo):
+    for kind in (ErrorInfo, BadRequest, QuotaFailure, RetryInfo):
         message: Message = kind()
         if detail.Unpack(message):  # type: ignore[attr-defined]
             return message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from http import HTTPMethod
 from typing import Final
 
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uploadstream.core.access import Caller, Credentials, Identify, Identity, Unauthenticated, caller_as, check_user
 from uploadstream.core.errors import Refusal
 from uploadstream.http.fields import check_single, read_text
+from uploadstream.http.rate_limits import hears
 
 # Where a request has the identity that was found, or None, or the refusal to let it in.
 KNOWN: Final = "uploadstream.identity"
@@ -62,6 +64,12 @@ def caller_of(request: Request, protocol: str = "http", *, named: str = "") -> C
 
     BadField, also of any field there twice; whatever refusal was found.
     """
+    caller = _caller_of(request, protocol, named=named)
+    told = hears(request.scope)
+    return caller if told is None else replace(caller, told=told)
+
+
+def _caller_of(request: Request, protocol: str, *, named: str) -> Caller:
     check_single(request.headers.items())
     address = request.client.host if request.client else ""
     known = request.scope.get(KNOWN)

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 # A script sees no field but these and the few that the Fetch standard lets through (section 2.2.2, safelisted).
 EXPOSED: Final = (
     *("Accept-Ranges", "Allow", "Content-Disposition", "Content-Length", "Content-Range", "Date", "ETag", "Location"),
-    *("Link", "Retry-After", "WWW-Authenticate", "X-Request-Id"),
+    *("Link", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id"),
     *("Tus-Checksum-Algorithm", "Tus-Extension", "Tus-Max-Size", "Tus-Resumable", "Tus-Version"),
     *("Upload-Concat", "Upload-Defer-Length", "Upload-Expires", "Upload-Length", "Upload-Metadata", "Upload-Offset"),
     *("Accept-Patch", "Upload-Complete", "Upload-Draft-Interop-Version", "Upload-Incomplete", "Upload-Limit"),

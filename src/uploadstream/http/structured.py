@@ -6,9 +6,12 @@ A value that breaks the grammar, or is of another type, is as if the field were 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from http_sf import StructuredFieldError, parse, ser
+
+# Parameters of a member: whole numbers or strings.
+Members = Mapping[str, int | str]
 
 # What a field may hold before it is parsed: no field of ours has use for more.
 LENGTH_MAX: Final = 4096
@@ -55,6 +58,11 @@ def write_boolean(value: bool) -> str:  # noqa: FBT001 - the value to write
 def write_dictionary(members: Mapping[str, int | bytes]) -> str:
     """A Dictionary of whole numbers or byte sequences."""
     return ser(dict(members))
+
+
+def write_list(members: Mapping[str, Members]) -> str:
+    """A List of strings with parameters."""
+    return ser(cast("Any", list(members.items())))
 
 
 def _item(value: str | None) -> object:
