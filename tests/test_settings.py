@@ -151,7 +151,7 @@ def test_a_variable_that_is_near_to_no_setting_is_somebody_elses(monkeypatch: py
     load()
 
 
-@pytest.mark.parametrize("name", ["JWT_KEY", "QUEUE", "RATE_BYTES"])
+@pytest.mark.parametrize("name", ["QUEUE", "RATE_BYTES"])
 def test_a_setting_of_a_later_version_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(f"UPLOADSTREAM_{name}", "17")
 
@@ -328,7 +328,9 @@ def test_a_certificate_and_its_key_go_together(monkeypatch: pytest.MonkeyPatch) 
         "tls-cert", "TLS_CERT"
     )
     monkeypatch.delenv("UPLOADSTREAM_TLS_CERT")
-    assert load(tls_cert="a.pem", tls_key="b.pem").tls == (Path("a.pem"), Path("b.pem"))
+    assert load(tls_cert="a.pem", tls_key="b.pem").tls == (Path("a.pem"), Path("b.pem"), None)
+    with_ca = load(tls_cert="a.pem", tls_key="b.pem", tls_client_ca="c.pem")
+    assert with_ca.tls == (Path("a.pem"), Path("b.pem"), Path("c.pem"))
 
 
 def test_the_limits_are_what_the_engine_needs() -> None:
@@ -359,3 +361,86 @@ def test_two_servers_cannot_have_one_port() -> None:
         load(http_port=8080, grpc_port=8080)
 
     assert load(http_port=0, grpc_port=0).grpc_port == 0
+
+
+# Tokens
+
+
+PUBLIC = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----"
+SECRET = "a secret of at least thirty-two bytes"
+
+
+def key(monkeypatch: pytest.MonkeyPatch, text: str) -> str:
+    monkeypatch.setenv("UPLOADSTREAM_JWT_KEY", text)
+    found = load()
+    assert SECRET not in repr(found)
+    return found.jwt_key.get_secret_value() if found.jwt_key else ""
+
+
+def test_a_key_of_tokens_is_a_secret_or_a_public_key_or_a_file_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "key.pem"
+    for content in (SECRET, PUBLIC):
+        file.write_text(f"{content}\n")
+        assert key(monkeypatch, content) == key(monkeypatch, str(file)) == content
+    assert key(monkeypatch, PUBLIC.replace("\n", "\\n")) == PUBLIC  # as it is written on one line
+    assert key(monkeypatch, "") == ""
+    assert not load().takes_jwt
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("hunter2", "is a secret of 7 bytes, which can be guessed; take 32 at least: openssl rand -base64 32"),
+        (
+            "-----BEGIN PRIVATE KEY-----\nMC4CAQ\n",
+            "is a private key, which its issuer should keep; name the public one",
+        ),
+        (
+            "/etc/uploadstream/no/such/public-key",
+            "names no file; a secret that looks like the name of one has to be in",
+        ),
+        ("secrets-of-the-service/jwt-public-key.pem", "names no file"),
+        ("~/keys/of-all-kinds-of-things/jwt-public", "names no file"),
+        ("x" * 100_000 + "/" * 9 + ".pem", "names no file"),
+    ],
+)
+def test_what_is_no_key_of_tokens_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, text: str, says: str
+) -> None:
+    monkeypatch.setenv("UPLOADSTREAM_JWT_KEY", text)
+
+    said = refusal()
+
+    assert said.startswith(f"UPLOADSTREAM_JWT_KEY: {says}")
+    assert text not in said
+
+
+def test_a_file_that_holds_no_key_of_tokens_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    for content, says in ((b"short\n", "is a secret of 5 bytes"), (b"\xff" * 40, f"{file} is not text")):
+        file.write_bytes(content)
+        monkeypatch.setenv("UPLOADSTREAM_JWT_KEY", str(file))
+        assert says in refusal()
+
+
+@pytest.mark.parametrize("text", ["https://id.example/keys", "http://127.0.0.1:8080/keys", __file__])
+def test_a_key_set_is_a_url_or_a_file(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("UPLOADSTREAM_JWT_JWKS", text)
+
+    assert load().jwt_jwks == text
+    assert load().takes_jwt
+
+
+@pytest.mark.parametrize("text", ["no/such/file.json", "ftp://id.example/keys", "https://", "file:///etc/keys", "a\0b"])
+def test_what_is_no_key_set_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    assert refusal(jwt_jwks=text).startswith("--jwt-jwks: ")
+
+
+def test_settings_of_tokens_that_do_not_go_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = refusal(jwt_key=SECRET, jwt_jwks="https://id.example/keys")
+    assert both.startswith("--jwt-key and --jwt-jwks are both set")
+    for name in ("jwt_issuer", "jwt_audience"):
+        assert "without a key no token can be checked" in refusal(**{name: "x"})
+    assert refusal(tls_client_ca=Path("ca.pem")).startswith("--tls-cert is not set; clients show certificates")

@@ -23,6 +23,7 @@ from uploadstream.adapters.catalog.places import migrate as migrate_catalog
 from uploadstream.adapters.catalog.places import open_catalog
 from uploadstream.adapters.catalog.schema import HEAD, WrongSchema
 from uploadstream.adapters.disk_files import make_directories
+from uploadstream.adapters.jwt_keys import BadKey
 from uploadstream.adapters.leases_disk import DiskLeases
 from uploadstream.adapters.system import SystemClock
 from uploadstream.adapters.web import HttpWeb
@@ -34,7 +35,7 @@ from uploadstream.engine.downloads import Downloads
 from uploadstream.engine.events import Events
 from uploadstream.engine.files import Files
 from uploadstream.engine.hooks import Hooks, NoHooks
-from uploadstream.engine.identities import Identities, KeyProof
+from uploadstream.engine.identities import Identities
 from uploadstream.engine.pairing import WrongStore, check_pair, pair
 from uploadstream.engine.readiness import SharedCheck
 from uploadstream.engine.receiving import Receiver
@@ -50,6 +51,7 @@ from uploadstream.http.rate_limits import Telling
 from uploadstream.http.whole_server import WholeServer
 from uploadstream.observability.logs import configure
 from uploadstream.ports import Fsync, Ports, Web
+from uploadstream.proofs import proofs_of
 from uploadstream.protocols.content.endpoint import Content
 from uploadstream.protocols.content.openapi import OPENAPI
 from uploadstream.protocols.filepond.endpoint import FilePond
@@ -71,6 +73,7 @@ from uploadstream.web.pages import pages
 
 __all__ = [
     "BadCertificate",
+    "BadKey",
     "CannotListen",
     "Listening",
     "Service",
@@ -114,7 +117,7 @@ class Service:
 async def service(
     settings: Settings, *, hooks_on: Callable[[Ports], Hooks] = lambda _: NoHooks()
 ) -> AsyncIterator[Service]:
-    """The engine on a catalog and the local disk. WrongStore, WrongSchema, Unavailable."""
+    """The engine on a catalog and the local disk. WrongStore, WrongSchema, BadKey, Unavailable."""
     clock = SystemClock()
     durable = settings.fsync is not Fsync.NEVER
     async with AsyncExitStack() as opened:
@@ -140,9 +143,7 @@ async def service(
         web = HttpWeb(settings.fetch_hosts) if settings.fetch_hosts else None
         if web is not None:
             opened.push_async_callback(web.close)
-        keys = KeyProof(catalog, clock)
-        opened.push_async_callback(keys.close)
-        identities = Identities([keys], required=False)
+        identities = Identities(await proofs_of(settings, catalog, clock, opened), required=False)
         downloads = Downloads(ports, files, uploads)
         yield Service(ports, uploads, downloads, files, sweeper, watch, events, web, identities)
 
@@ -272,7 +273,7 @@ async def keep_certificate(settings: Settings, renew: asyncio.Event, http: HttpS
             log.info("certificate renewed", file=str(settings.tls[0]))
 
 
-def newest_certificate(files: tuple[Path, Path]) -> Certificate | None:
+def newest_certificate(files: tuple[Path, Path, Path | None]) -> Certificate | None:
     """What the files hold now; None if that cannot be served with, which is logged."""
     try:
         return read_certificate(*files)

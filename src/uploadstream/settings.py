@@ -26,6 +26,8 @@ from uploadstream.setting_values import (
     ActiveUploads,
     Duration,
     Hosts,
+    JwtKey,
+    KeySet,
     Origins,
     Patterns,
     Quota,
@@ -39,13 +41,7 @@ _PREFIX: Final = "UPLOADSTREAM_"
 # Of the commands that speak to a server; cli/options.py reads them.
 CLIENT_VARIABLES: Final = frozenset(f"{_PREFIX}{name}" for name in ("API_KEY", "SERVER", "STATE_DIR", "USER"))
 # Settings to come. Who sets one counts on it: to pass it over would be to serve without a quota, or to anybody.
-NOT_YET: Final = frozenset(
-    f"{_PREFIX}{name}"
-    for name in (
-        *("JWT_AUDIENCE", "JWT_ISSUER", "JWT_JWKS", "JWT_KEY", "JWT_USER_CLAIM"),
-        *("QUEUE", "RATE_BYTES"),
-    )
-)
+NOT_YET: Final = frozenset(f"{_PREFIX}{name}" for name in ("QUEUE", "RATE_BYTES"))
 # Kubernetes and Docker tell a container of services beside it in such variables, and one may be called uploadstream.
 _OF_A_SERVICE: Final = re.compile(
     r"UPLOADSTREAM(_\w+)?_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)", re.ASCII
@@ -117,6 +113,9 @@ class Settings(BaseSettings):
     )
     tls_cert: Path | None = Field(None, description="PEM file of the certificate chain; SIGHUP reads it again")
     tls_key: Path | None = Field(None, description="PEM file of its key")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file of authorities that vouch for clients, whose certificates name users"
+    )
     max_file_size: Size = Field(512 * MIB, description="largest file taken")
     max_chunk_size: Size = Field(4 * MIB, description="largest chunk in one gRPC message")
     read_timeout: SomeTime = Field(timedelta(seconds=60), description="time a body may bring no byte")
@@ -146,6 +145,14 @@ class Settings(BaseSettings):
         None, description="open lets anybody in; to listen beyond loopback, it must be said"
     )
 
+    jwt_key: JwtKey = Field(
+        None, description="what bearer JWTs are signed with: a secret, or a public key in PEM form; or a file of it"
+    )
+    jwt_jwks: KeySet = Field("", description="or a JSON Web Key Set: a file, or a URL")
+    jwt_issuer: str = Field("", description="issuer (iss) that bearer JWTs must have")
+    jwt_audience: str = Field("", description="audience (aud) that bearer JWTs must have")
+    jwt_user_claim: Annotated[str, Field(min_length=1)] = Field("sub", description="claim that names the user")
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.auth is None and not is_loopback(self.host):
@@ -160,6 +167,12 @@ class Settings(BaseSettings):
             raise Clash("{tls_key} is not set; name the key that goes with {tls_cert}")
         if self.tls_key and not self.tls_cert:
             raise Clash("{tls_cert} is not set; name the certificate that goes with {tls_key}")
+        if self.tls_client_ca and not self.tls:
+            raise Clash("{tls_cert} is not set; clients show certificates over TLS only, which {tls_client_ca} is for")
+        if self.jwt_key and self.jwt_jwks:
+            raise Clash("{jwt_key} and {jwt_jwks} are both set; tokens are signed with one or the other, so unset one")
+        if not self.takes_jwt and (self.jwt_issuer or self.jwt_audience):
+            raise Clash("neither {jwt_key} nor {jwt_jwks} is set; without a key no token can be checked")
         return self
 
     @property
@@ -168,9 +181,14 @@ class Settings(BaseSettings):
         return Allowance(self.rate_uploads, None, self.max_active_uploads, self.quota_bytes)
 
     @property
-    def tls(self) -> tuple[Path, Path] | None:
-        """The PEM files of the certificate chain and of its key."""
-        return (self.tls_cert, self.tls_key) if self.tls_cert and self.tls_key else None
+    def takes_jwt(self) -> bool:
+        """Whether somebody else's bearer tokens are taken."""
+        return bool(self.jwt_key or self.jwt_jwks)
+
+    @property
+    def tls(self) -> tuple[Path, Path, Path | None] | None:
+        """The PEM files of the certificate chain, of its key, and of the authorities of clients."""
+        return (self.tls_cert, self.tls_key, self.tls_client_ca) if self.tls_cert and self.tls_key else None
 
     @property
     def catalog(self) -> Path | Dsn:

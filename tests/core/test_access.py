@@ -8,8 +8,10 @@ from tests.core.refusals import refusal_of
 from uploadstream.core.access import (
     ANONYMOUS,
     USER_LENGTH_MAX,
+    Bounds,
     Caller,
     Credentials,
+    Forbidden,
     Identity,
     Scope,
     ScopeMissing,
@@ -131,3 +133,58 @@ def test_credentials_are_never_shown() -> None:
     shown = repr(Credentials("bearer-1", "key-2", "cookie-3", "name-4"))
 
     assert not any(word in shown for word in ("bearer-1", "key-2", "cookie-3", "name-4"))
+
+
+# Tokens for uploads
+
+
+def test_a_token_for_one_upload_reaches_that_and_begins_none() -> None:
+    bounds = Bounds(upload_id="one")
+
+    assert bounds.reach("one", size_max=10**12, allowed_types=())
+    assert bounds.reach("one", size_max=1, allowed_types=None)
+    assert not bounds.reach("two", size_max=1, allowed_types=())
+    with pytest.raises(Forbidden, match=r"^This token is for upload one, and for no other$"):
+        bounds.size_max_of_new(100)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "size_max", "allowed_types", "reached"),
+    [
+        *[(Bounds(size_max=9), 9, (), True), (Bounds(size_max=9), 10, (), False), (Bounds(), 10, (), True)],
+        *[
+            (Bounds(size_max=9), 9, ("a/*",), True),
+            (Bounds(size_max=0), 0, (), True),
+            (Bounds(size_max=0), 1, (), False),
+        ],
+        *[(Bounds(allowed_types=("a/*",)), 9, ("a/*",), True), (Bounds(allowed_types=("a/*",)), 9, (), False)],
+        *[(Bounds(allowed_types=("a/*",)), 9, ("a/*", "b/*"), False), (Bounds(allowed_types=("a/*",)), 9, None, True)],
+        *[(Bounds("", 8, ("a/*",)), 9, ("a/*",), False), (Bounds("", 8, ("a/*",)), 9, None, False)],
+    ],
+)
+def test_a_token_for_new_uploads_reaches_those_that_take_no_more(
+    bounds: Bounds, size_max: int, allowed_types: tuple[str, ...] | None, reached: bool
+) -> None:
+    assert bounds.reach("any", size_max=size_max, allowed_types=allowed_types) is reached
+
+
+def test_a_token_bounds_the_size_of_what_is_new() -> None:
+    assert Bounds(size_max=9).size_max_of_new(100) == 9
+    assert Bounds(size_max=200).size_max_of_new(100) == 100
+    assert Bounds(allowed_types=("a/*",)).size_max_of_new(100) == 100
+
+
+def test_who_has_no_such_token_is_not_bound() -> None:
+    bounds = Bounds("one")
+
+    assert Caller("ann").bounds == Caller("ann", identity=Identity("ann")).bounds == Bounds()
+    assert Caller("ann", identity=Identity("ann", bounds=bounds)).bounds == bounds
+
+
+def test_a_token_for_uploads_is_for_nothing_else() -> None:
+    caller = Caller(identity=Identity("ann", frozenset({Scope.UPLOAD}), bounds=Bounds("one")))
+
+    caller.check_may(Scope.WRITE, Scope.UPLOAD)
+    for scopes in ((Scope.READ,), (Scope.WRITE,), (Scope.READ, Scope.WRITE)):
+        with pytest.raises(ScopeMissing):
+            caller.check_may(*scopes)

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from uploadstream.core.access import Unauthenticated
-from uploadstream.core.claims import LEEWAY, Bearer, read_claims
+from uploadstream.core.access import Identity, Scope, WrongCredentials
+from uploadstream.core.claims import LEEWAY, read_claims
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SOON = NOW.timestamp() + 60
 
 
 def refusal(**claims: Any) -> str:
-    with pytest.raises(Unauthenticated) as caught:
+    with pytest.raises(WrongCredentials) as caught:
         read_claims({"sub": "ada", "exp": SOON, **claims}, now=NOW)
     return str(caught.value)
 
@@ -21,7 +21,7 @@ def refusal(**claims: Any) -> str:
 def test_a_token_means_its_subject_until_it_expires() -> None:
     claims = {"sub": "ada", "exp": SOON, "nbf": NOW.timestamp(), "iat": NOW.timestamp() - 5.25}
 
-    assert read_claims(claims, now=NOW) == Bearer("ada", None, NOW + timedelta(seconds=60))
+    assert read_claims(claims, now=NOW) == Identity("ada", expires_at=NOW + timedelta(seconds=60))
 
 
 def test_another_claim_may_name_the_user() -> None:
@@ -66,13 +66,19 @@ def test_a_subject_that_can_be_no_user_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scope", "words"),
-    [("read write", ["read", "write"]), (" openid  read ", ["openid", "read"]), ("", []), (["read"], ["read"])],
+    ("scope", "scopes"),
+    [
+        *[("read", "read"), (" openid  read ", "read"), (["read", "admin"], "read admin"), ("write email", "write")],
+        *[(None, "read write"), ("", "read write"), ([], "read write"), ("openid email", "read write")],
+        *[("upload", "read write"), ("READ", "read write"), ("read:write", "read write")],
+    ],
 )
-def test_a_scope_is_words_with_spaces_between_or_a_list_of_them(scope: object, words: list[str]) -> None:
-    assert read_claims({"sub": "ada", "exp": SOON, "scope": scope}, now=NOW).words == frozenset(words)
+def test_the_words_of_a_scope_that_are_ours_say_what_a_token_is_for(scope: object, scopes: str) -> None:
+    found = read_claims({"sub": "ada", "exp": SOON, "scope": scope}, now=NOW)
+
+    assert found.scopes == {Scope(word) for word in scopes.split()}
 
 
-@pytest.mark.parametrize("scope", [7, True, {"read": 1}, ["read", 7]])
+@pytest.mark.parametrize("scope", [7, True, {"read": 1}, ["read", 7], [["read"]]])
 def test_a_scope_that_is_no_words_is_refused(scope: object) -> None:
     assert refusal(scope=scope) == "Token is not valid: its scope must be words with spaces between"

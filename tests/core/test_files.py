@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.core.refusals import refusal_of
-from uploadstream.core.access import Caller
+from uploadstream.core.access import Bounds, Caller, Identity
 from uploadstream.core.errors import Gone, NotFound
 from uploadstream.core.files import (
     Action,
@@ -126,3 +126,19 @@ def test_processing_statuses_have_the_numbers_of_the_wire() -> None:
 )
 def test_a_file_in_more_than_one_piece_is_scattered(parts: tuple[Part, ...], is_scattered: bool) -> None:
     assert replace(FILE, parts=parts).is_scattered is is_scattered
+
+
+def test_what_is_beyond_a_token_for_uploads_is_as_unknown() -> None:
+    def caller(bounds: Bounds) -> Caller:
+        return Caller(identity=Identity("ann", bounds=bounds))
+
+    for bounds in (Bounds(ID), Bounds(size_max=9)):
+        assert visible_file(FILE, caller(bounds), file_id=ID) is FILE
+        assert visible_upload(SESSION, caller(bounds), file_id=ID) is SESSION
+    for bounds in (Bounds("another"), Bounds(size_max=2)):
+        unknown = refusal_of(visible_file, None, caller(bounds), file_id=ID)
+        for found in (
+            refusal_of(visible_file, FILE, caller(bounds), file_id=ID),
+            refusal_of(visible_upload, SESSION, caller(bounds), file_id=ID),
+        ):
+            assert (type(found), str(found)) == (NotFound, str(unknown))

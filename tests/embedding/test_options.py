@@ -12,7 +12,10 @@ from uploadstream.embedding.options import Options, settings_of
 from uploadstream.settings import BadSettings, Settings
 
 # What the server of the application decides, or has no place in it.
-NOT_OURS = {"host", "http_port", "grpc_port", "workers", "tls_cert", "tls_key", "max_chunk_size", "auth"}
+NOT_OURS = {
+    *("host", "http_port", "grpc_port", "workers", "max_chunk_size", "auth"),
+    *("tls_cert", "tls_key", "tls_client_ca"),
+}
 
 
 def test_every_setting_is_an_option_or_the_servers_own() -> None:

@@ -96,7 +96,7 @@ async def test_a_key_is_its_user_as_a_bearer_and_by_itself(door: Door) -> None:
 
     for way in (door.open, door.closed):
         for credentials in (Credentials(bearer=text), Credentials(api_key=text)):
-            assert await way.identify(credentials) == Identity("ann", BOTH, key.id)
+            assert await way.identify(credentials) == Identity("ann", BOTH, key.id, key_digest=digest_of(text))
 
 
 async def test_where_a_key_is_required_none_and_a_wrong_one_are_told_apart(door: Door) -> None:

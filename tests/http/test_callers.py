@@ -15,7 +15,8 @@ from uploadstream.http.callers import KNOWN, Asked, caller_of, credentials_of
 
 def request(*fields: tuple[str, str], query: str = "", client: tuple[str, int] | None = ("192.0.2.1", 1)) -> Request:
     headers = [(name.lower().encode(), value.encode()) for name, value in fields]
-    return Request({"type": "http", "headers": headers, "query_string": query.encode(), "client": client})
+    scope = {"type": "http", "method": "GET", "headers": headers, "query_string": query.encode(), "client": client}
+    return Request(scope)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,19 @@ def test_credentials_are_metadata(metadata: list[tuple[str, str | bytes]], crede
     assert messages.read_credentials(metadata) == credentials
 
 
+@pytest.mark.parametrize(
+    ("connection", "name"),
+    [
+        ({"transport_security_type": [b"ssl"]}, ""),
+        ({"x509_common_name": [b"ann"], "x509_uri": [b"spiffe://x/bob"]}, "ann"),
+        ({"x509_common_name": [b""], "x509_email": [b"a@b"], "x509_uri": [b"spiffe://x/bob"]}, "spiffe://x/bob"),
+        ({"x509_email": ["b\u00fccher@b".encode(), b"a@b"]}, "b\u00fccher@b"),
+    ],
+)
+def test_a_certificate_that_was_shown_names_the_user(connection: dict[str, list[bytes]], name: str) -> None:
+    assert messages.read_credentials([], connection) == Credentials(certificate=name)
+
+
 def test_credentials_that_are_there_twice_are_refused() -> None:
     twice: list[tuple[str, str | bytes]] = [("api-key", "abc"), ("x-api-key", "abc")]
 

@@ -10,9 +10,11 @@ from jwt.types import Options
 
 from uploadstream.adapters.jwks import KeySource
 from uploadstream.adapters.jwt_keys import Key
-from uploadstream.core.claims import Bearer, bad_token, read_claims
+from uploadstream.core.access import Credentials, Identity
+from uploadstream.core.claims import bad_token, read_claims
 from uploadstream.ports import Clock
 
+PARTS: Final = 3
 TOKEN_LENGTH_MAX: Final = 8192
 KEY_NAME_LENGTH_MAX: Final = 256
 # Of a set in which several keys have one name, or for a token that names none.
@@ -39,8 +41,11 @@ class JwtTokens:
         self._audience = audience or None
         self._user_claim = user_claim
 
-    async def read(self, token: str) -> Bearer:
-        """Whom it means. Unauthenticated; KeysUnavailable."""
+    async def identity(self, credentials: Credentials) -> Identity | None:
+        """Whom a token means; None if there is nothing like one. WrongCredentials, KeysUnavailable."""
+        return await self._read(credentials.bearer) if credentials.bearer.count(".") == PARTS - 1 else None
+
+    async def _read(self, token: str) -> Identity:
         if len(token) > TOKEN_LENGTH_MAX:
             raise bad_token(f"it has {len(token)} characters; at most {TOKEN_LENGTH_MAX}")
         algorithm, name = _head(token)
@@ -75,7 +80,7 @@ class JwtTokens:
 
 
 def _head(token: str) -> tuple[str, str | None]:
-    """The algorithm that a token says it is signed by, and the name of the key. Unauthenticated."""
+    """The algorithm that a token says it is signed by, and the name of the key. WrongCredentials."""
     try:
         head = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, UnicodeError):

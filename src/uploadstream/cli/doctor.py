@@ -118,6 +118,7 @@ def _of_the_machine(options: dict[str, Any]) -> Iterator[Finding]:
     yield check_file_system(chosen.blobs_path)
     yield service_checks.check_access(chosen)
     yield service_checks.check_tls(chosen)
+    yield service_checks.check_tokens(chosen)
     for check, field in (("HTTP port", "http_port"), ("gRPC port", "grpc_port")):
         yield check_port(check, chosen, field, service_checks.why_not_listening(chosen, field))
     yield check_clock(chosen.data_dir)

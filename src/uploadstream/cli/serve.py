@@ -26,7 +26,7 @@ def serve(**options: Any) -> None:
     chosen = settings_of(options)
     try:
         status = app.serve(chosen, ready=lambda where: _say(chosen, where))
-    except (OSError, Refusal, app.BadCertificate, app.WrongSchema, app.WrongStore) as error:
+    except (OSError, Refusal, app.BadCertificate, app.BadKey, app.WrongSchema, app.WrongStore) as error:
         screen.fail(_why_not(chosen, error))
         raise typer.Exit(1) from None
     raise typer.Exit(status)

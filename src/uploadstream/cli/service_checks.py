@@ -8,10 +8,12 @@ from pathlib import Path
 from uploadstream.adapters import disk_names
 from uploadstream.adapters.catalog.places import look
 from uploadstream.adapters.catalog.schema import HEAD, SchemaTooNew, Seen
+from uploadstream.adapters.jwt_keys import BadKey
 from uploadstream.cli.catalogs import cause_of
 from uploadstream.cli.findings import Finding, Level
 from uploadstream.cli.no_port import why_no_port
 from uploadstream.core.errors import CatalogUnavailable
+from uploadstream.proofs import key_source
 from uploadstream.servers.certificates import BadCertificate, read_certificate
 from uploadstream.servers.listening import listen
 from uploadstream.settings import Settings, is_loopback, variable_of
@@ -88,6 +90,18 @@ def check_tls(settings: Settings) -> Finding:
         found, _, advice = str(error).partition("; ")
         return Finding("TLS", Level.FAIL, found, advice)
     return Finding("TLS", Level.OK, f"{settings.tls[0]} and its key belong together")
+
+
+def check_tokens(settings: Settings) -> Finding:
+    """Whether the tokens of others can be checked; a URL is asked by the service itself."""
+    if not settings.takes_jwt:
+        return Finding("tokens", Level.OK, "off")
+    try:
+        key_source(settings)
+    except BadKey as error:
+        found, _, advice = str(error).partition("; ")
+        return Finding("tokens", Level.FAIL, found, advice or f"correct {variable_of('jwt_key')} or its file")
+    return Finding("tokens", Level.OK, f"checked by {settings.jwt_jwks or variable_of('jwt_key')}")
 
 
 def check_access(settings: Settings) -> Finding:

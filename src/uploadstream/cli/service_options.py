@@ -21,8 +21,16 @@ PANELS: Final = {
         "grpc_port": "PORT",
         "tls_cert": "FILE",
         "tls_key": "FILE",
+        "tls_client_ca": "FILE",
         "auth": "MODE",
         "cors_origins": "LIST",
+    },
+    "Whose tokens it takes": {
+        "jwt_key": "KEY",
+        "jwt_jwks": "URL",
+        "jwt_issuer": "NAME",
+        "jwt_audience": "NAME",
+        "jwt_user_claim": "NAME",
     },
     "Where it keeps files": {"data_dir": "DIR", "database": "DSN", "storage": "URL", "fsync": "POLICY"},
     "What it takes": {
@@ -45,6 +53,8 @@ _DEFAULTS: Final = {
     "max_active_uploads": "off",
     "quota_bytes": "off",
     "tls_cert": "no TLS",
+    "tls_client_ca": "no certificates",
+    "jwt_key": "no tokens",
 }
 _NO_PROCESSING: Final = "no_processing"
 

@@ -56,6 +56,7 @@ class Scope(enum.StrEnum):
     READ = "read"  # to see files and uploads, and hear of them
     WRITE = "write"  # to send, end, delete and restore them
     ADMIN = "admin"  # both, with everybody's
+    UPLOAD = "upload"  # to send, look at and end uploads within bounds; of no key, but of tokens for that
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +83,37 @@ class Bounds:
     size_max: int | None = None
     allowed_types: tuple[str, ...] = ()
 
+    def reach(self, upload_id: str, *, size_max: int, allowed_types: tuple[str, ...] | None) -> bool:
+        """Whether an upload that takes so much of these types (None: of one that was taken) is within them."""
+        if self.upload_id:
+            return self.upload_id == upload_id
+        if self.size_max is not None and size_max > self.size_max:
+            return False
+        return not self.allowed_types or allowed_types in {None, self.allowed_types}
+
+    def size_max_of_new(self, size_max: int) -> int:
+        """The size that a new upload may have, of those of up to `size_max`. Forbidden: they are of another upload."""
+        if self.upload_id:
+            raise Forbidden(f"This token is for upload {self.upload_id}, and for no other")
+        return size_max if self.size_max is None else min(size_max, self.size_max)
+
+
+UNBOUNDED: Final = Bounds()
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whom credentials prove their sender to be, and what they are good for; `key_id`: the key that this rests on."""
+    """Whom credentials prove their sender to be, and what they are good for.
+
+    `key_id` and `key_digest`: the key that this rests on, by which it is listed and by which it is found.
+    """
 
     user_id: str
     scopes: frozenset[Scope] = frozenset({Scope.READ, Scope.WRITE})
     key_id: str = ""
     expires_at: datetime | None = None
     bounds: Bounds | None = None
+    key_digest: bytes = field(default=b"", repr=False)
 
     @property
     def is_admin(self) -> bool:
@@ -128,6 +150,11 @@ class Caller:
     def actor(self) -> str:
         """The user that does it, for the trail."""
         return self.identity.user_id if self.identity else self.user_id or ANONYMOUS
+
+    @property
+    def bounds(self) -> Bounds:
+        """What it may send; all that anybody may, unless it has a token for uploads."""
+        return (self.identity.bounds if self.identity else None) or UNBOUNDED
 
     @property
     def _is_held(self) -> bool:

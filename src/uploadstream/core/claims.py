@@ -8,26 +8,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
 
-from uploadstream.core.access import Unauthenticated, check_user
+from uploadstream.core.access import Identity, Scope, WrongCredentials, check_user
 from uploadstream.core.errors import BadField, Unavailable
+from uploadstream.core.keys import SCOPES
 
 # By so much may the clocks of the issuer and of this machine differ.
 LEEWAY: Final = timedelta(seconds=30)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Bearer:
-    """Whom a token means, and until when. `words` are those of its scope; None where it has none."""
-
-    user_id: str
-    words: frozenset[str] | None
-    expires_at: datetime
-
-
-def bad_token(problem: str) -> Unauthenticated:
+def bad_token(problem: str) -> WrongCredentials:
     """A token does not count, and why."""
-    return Unauthenticated(f"Token is not valid: {problem}")
+    return WrongCredentials(f"Token is not valid: {problem}")
 
 
 @dataclass(eq=False)
@@ -40,8 +32,8 @@ class KeysUnavailable(Unavailable):
         return "Keys of tokens are not reachable; nothing was lost, retry"
 
 
-def read_claims(claims: Mapping[str, Any], *, now: datetime, user_claim: str = "sub") -> Bearer:
-    """Whom these claims mean. Unauthenticated if they do not count now.
+def read_claims(claims: Mapping[str, Any], *, now: datetime, user_claim: str = "sub") -> Identity:
+    """Whom these claims mean. WrongCredentials if they do not count now.
 
     A token without an end would be good for ever for whoever finds it, and is refused.
     """
@@ -56,7 +48,7 @@ def read_claims(claims: Mapping[str, Any], *, now: datetime, user_claim: str = "
     issued = _instant(claims, "iat")
     if issued is not None and issued > now + LEEWAY:
         raise bad_token("it was issued in the future (iat)")
-    return Bearer(_user(claims, user_claim), _words(claims.get("scope")), ends)
+    return Identity(_user(claims, user_claim), _scopes(claims.get("scope")), expires_at=ends)
 
 
 def _instant(claims: Mapping[str, Any], name: str) -> datetime | None:
@@ -79,11 +71,12 @@ def _user(claims: Mapping[str, Any], name: str) -> str:
         raise bad_token(f"its {name} {error.problem}") from None
 
 
-def _words(scope: object) -> frozenset[str] | None:
-    """Words of a scope: a text with spaces between (RFC 8693, section 4.2), or a list as some issuers write it."""
-    if scope is None:
-        return None
-    words = scope.split(" ") if isinstance(scope, str) else scope
+def _scopes(scope: object) -> frozenset[Scope]:
+    """What a scope lets its user do: words with spaces between (RFC 8693, section 4.2), or a list as some write it.
+
+    Words of others are passed over. A scope that has none of ours says nothing of this service, as no scope does.
+    """
+    words = scope.split(" ") if isinstance(scope, str) else scope or []
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise bad_token("its scope must be words with spaces between")
-    return frozenset(word for word in words if word)
+    return frozenset(SCOPES[word] for word in words if word in SCOPES) or frozenset({Scope.READ, Scope.WRITE})

@@ -157,6 +157,8 @@ def visible_file(found: File | None, caller: Caller, *, file_id: str) -> File:
     """`found` if there is one and `caller` may see it; another's is as unknown."""
     if found is None or not caller.may_see(found.user_id):
         raise NotFound(kind="file", id=file_id)
+    if not caller.bounds.reach(found.id, size_max=found.size, allowed_types=None):
+        raise NotFound(kind="file", id=file_id)
     return found
 
 
@@ -169,5 +171,7 @@ def check_visible_trail(owner: str | None, caller: Caller, *, file_id: str) -> N
 def visible_upload(found: Session | None, caller: Caller, *, file_id: str) -> Session:
     """`found` if there is one and `caller` may see it; another's is as unknown."""
     if found is None or not caller.may_see(found.declared.user_id):
+        raise NotFound(kind="file", id=file_id)
+    if not caller.bounds.reach(found.id, size_max=found.size_max, allowed_types=found.allowed_types):
         raise NotFound(kind="file", id=file_id)
     return found

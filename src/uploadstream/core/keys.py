@@ -22,6 +22,8 @@ ALPHABET: Final = string.ascii_letters + string.digits
 SECRET_LENGTH: Final = 43  # 62 ** 43 > 2 ** 256
 SHOWN_LENGTH: Final = 8  # of the key's id, by which one that is found somewhere can be told
 NAME_LENGTH_MAX: Final = 100
+# What one can be good for.
+SCOPES: Final = {scope.value: scope for scope in (Scope.READ, Scope.WRITE, Scope.ADMIN)}
 _SPELLED: Final = re.compile(rf"{PREFIX}[0-9a-f]{{{SHOWN_LENGTH}}}_[A-Za-z0-9]{{{SECRET_LENGTH}}}", re.ASCII)
 
 
@@ -42,9 +44,9 @@ class Key:
         """Whether it lets anybody in."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
-    def identity(self) -> Identity:
+    def identity(self, digest: bytes = b"") -> Identity:
         """Who brings it."""
-        return Identity(self.user_id, self.scopes, self.id, self.expires_at)
+        return Identity(self.user_id, self.scopes, self.id, self.expires_at, key_digest=digest)
 
     def revoked(self, at: datetime) -> Key:
         """The key, good no more; one that was revoked stays as it is."""
@@ -64,7 +66,7 @@ def key_of(
     if len(name) > NAME_LENGTH_MAX or not name.isprintable():
         raise BadField("name", f"must be up to {NAME_LENGTH_MAX} characters that can be printed, has {len(name)}")
     if not scopes:
-        raise BadField("scopes", f"must be some of {', '.join(Scope)}")
+        raise BadField("scopes", f"must be some of {', '.join(SCOPES)}")
     if expires_at is not None and expires_at <= at:
         raise BadField("expires", "must be later than now")
     return Key(key_id, check_user(user_id), name, scopes, at, expires_at)
@@ -73,11 +75,10 @@ def key_of(
 def read_scopes(text: str) -> frozenset[Scope]:
     """Scopes with commas or spaces between them. BadField."""
     words = text.replace(",", " ").split()
-    known = {scope.value: scope for scope in Scope}
     for word in words:
-        if word not in known:
-            raise BadField("scopes", f"must be some of {', '.join(Scope)}, not {said(word)}")
-    return frozenset(known[word] for word in words)
+        if word not in SCOPES:
+            raise BadField("scopes", f"must be some of {', '.join(SCOPES)}, not {said(word)}")
+    return frozenset(SCOPES[word] for word in words)
 
 
 def spelled(key_id: str, secret: str) -> str:

@@ -22,6 +22,11 @@ class Options(TypedDict, total=False):
     processing: bool
     cors_origins: str | tuple[str, ...]
     fetch_hosts: str | tuple[str, ...]
+    jwt_key: str
+    jwt_jwks: str
+    jwt_issuer: str
+    jwt_audience: str
+    jwt_user_claim: str
     max_file_size: int | str
     read_timeout: timedelta | str
     drain_timeout: timedelta | str

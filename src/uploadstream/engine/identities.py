@@ -14,8 +14,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
-from uploadstream.core.access import NO_CREDENTIALS, Credentials, Identity, Unauthenticated, WrongCredentials
-from uploadstream.core.errors import CatalogUnavailable, Refusal
+from uploadstream.core.access import (
+    NO_CREDENTIALS,
+    Credentials,
+    Identity,
+    Unauthenticated,
+    WrongCredentials,
+    check_user,
+)
+from uploadstream.core.errors import BadField, CatalogUnavailable, Refusal
 from uploadstream.core.keys import PREFIX, Key, digest_of, is_spelled
 from uploadstream.ports import Clock
 from uploadstream.ports.keys import KeyStore
@@ -47,16 +54,19 @@ class Identities:
 
     async def identify(self, credentials: Credentials) -> Identity | None:
         """Who it is; None for nobody who is known. Unauthenticated, Unavailable."""
+        wrong: Unauthenticated | None = None
         if credentials != NO_CREDENTIALS:
             for proof in self._proofs:
-                with suppress(WrongCredentials):
+                try:
                     if found := await proof.identity(credentials):
                         return found
+                except WrongCredentials as error:
+                    wrong = wrong or error  # what a later one makes of the same says less
         if not self._required:
             return None
         if credentials == NO_CREDENTIALS:
             raise Unauthenticated(MISSING)
-        raise WrongCredentials(NOT_VALID)
+        raise wrong or WrongCredentials(NOT_VALID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +99,18 @@ class KeyProof:
         text = credentials.api_key or (credentials.bearer if credentials.bearer.startswith(PREFIX) else "")
         if not text:
             return None
-        key = await self._key(digest_of(text)) if is_spelled(text) else None
+        if not is_spelled(text):
+            raise WrongCredentials(NOT_VALID)
+        return await self.holder(digest_of(text))
+
+    async def holder(self, digest: bytes) -> Identity:
+        """The user of the key with this digest. WrongCredentials, CatalogUnavailable."""
+        key = await self._key(digest)
         now = self._clock.now()
         if key is None or not key.is_good(now):
             raise WrongCredentials(NOT_VALID)
         self._note_use(key, now)
-        return key.identity()
+        return key.identity(digest)
 
     async def _key(self, digest: bytes) -> Key | None:
         now = asyncio.get_running_loop().time()
@@ -158,3 +174,16 @@ def _remember(kept: OrderedDict[Place, Value], place: Place, value: Value) -> No
     kept.move_to_end(place)
     if len(kept) > KEPT_MAX:
         kept.popitem(last=False)
+
+
+class CertificateProof:
+    """The name in a certificate that the client has shown, and that the server has verified."""
+
+    async def identity(self, credentials: Credentials) -> Identity | None:
+        """The user of that name. WrongCredentials."""
+        if not credentials.certificate:
+            return None
+        try:
+            return Identity(check_user(credentials.certificate))
+        except BadField as error:
+            raise WrongCredentials(f"The certificate's name {error.problem}") from None

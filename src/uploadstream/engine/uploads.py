@@ -111,7 +111,7 @@ class Uploads:
 
     async def status(self, upload_id: str, caller: Caller) -> Uploaded:
         """The upload with its true offset, finished or not. NotFound, Gone."""
-        caller.check_may(Scope.READ, Scope.WRITE)  # who goes on with an upload has to know how far it is
+        caller.check_may(Scope.READ, Scope.WRITE, Scope.UPLOAD)  # who goes on with an upload has to know how far it is
         check_id(upload_id, kind="upload")
         return await self._looked_up(upload_id, await self._catalog.upload(upload_id), caller)
 
@@ -149,7 +149,7 @@ class Uploads:
         OffsetMismatch, BadInput, UploadClosed, Busy, TakenOver, BodyTimeout, NotFound, Gone; and whatever the pouring
         raises.
         """
-        caller.check_may(Scope.WRITE)
+        caller.check_may(Scope.WRITE, Scope.UPLOAD)
         pouring = Pouring(caller.address)
         if incoming.may_repeat and (known := await self._has_all(upload_id, caller, incoming)):
             again = without_known(incoming, self._blobs, known.session)
@@ -186,7 +186,7 @@ class Uploads:
         self, upload_id: str, caller: Caller, incoming: Incoming, *, filename: str = "", is_early: bool = False
     ) -> Uploaded:
         """Remember what is told of an open upload only now: as of Session.described."""
-        caller.check_may(Scope.WRITE)
+        caller.check_may(Scope.WRITE, Scope.UPLOAD)
         found = await self.status(upload_id, caller)
         if found.file is not None:
             return found
@@ -267,7 +267,7 @@ class Uploads:
 
     async def abort(self, upload_id: str, caller: Caller) -> None:
         """End an open upload without a file, nothing of it is left; or delete its file. NotFound, Gone, Busy."""
-        caller.check_may(Scope.WRITE)
+        caller.check_may(Scope.WRITE, Scope.UPLOAD)
         async with self._held(upload_id, caller, Pouring(caller.address)):
             found = await self.status(upload_id, caller)
             if found.file is not None:
@@ -325,14 +325,16 @@ class Uploads:
 
     async def _begin(self, declared: Declared, caller: Caller) -> Session:
         """A session for what is declared, if it may begin; on what terms, the application around us may say."""
-        caller.check_may(Scope.WRITE)
-        check_declaration(declared, size_max=self.limits.file_size_max)
+        caller.check_may(Scope.WRITE, Scope.UPLOAD)
+        size_max = caller.bounds.size_max_of_new(self.limits.file_size_max)
+        check_declaration(declared, size_max=size_max)
         free = await self._blobs.free()
         if free is not None and (declared.length or 0) > free:
             raise StorageFull(free=free)
         content_type = check_content_type(declared.content_type)
         declared = replace(declared, user_id=caller.owner_of(declared.user_id), content_type=content_type)
-        terms = await self._hooks.before_create(Terms(declared, self.limits.file_size_max), caller)
+        terms = Terms(declared, size_max, caller.bounds.allowed_types)
+        terms = await self._hooks.before_create(terms, caller)
         check_length(declared.length, size_max=terms.size_max)
         now = self._clock.now()
         session = Session(

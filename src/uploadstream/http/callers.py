@@ -12,11 +12,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from uploadstream.core.access import Caller, Credentials, Identify, Identity, Unauthenticated, caller_as, check_user
 from uploadstream.core.errors import Refusal
+from uploadstream.http.browsers import cookie_of
 from uploadstream.http.fields import check_single, read_text
 from uploadstream.http.rate_limits import hears
 
 # Where a request has the identity that was found, or None, or the refusal to let it in.
 KNOWN: Final = "uploadstream.identity"
+
+# The extension of a connection's server that says whom the client's certificate names.
+CERTIFICATE: Final = "uploadstream.certificate"
 
 # Gives a user's id, or refuses.
 Authenticate = Callable[[Request], Awaitable[str]]
@@ -56,7 +60,12 @@ def credentials_of(request: Request) -> Credentials:
     """What a request brings to say who sends it."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""
-    return Credentials(bearer=bearer, api_key=request.headers.get("x-api-key", "").strip())
+    return Credentials(
+        bearer=bearer,
+        api_key=request.headers.get("x-api-key", "").strip(),
+        cookie=cookie_of(request),
+        certificate=request.scope.get("extensions", {}).get(CERTIFICATE, ""),
+    )
 
 
 def caller_of(request: Request, protocol: str = "http", *, named: str = "") -> Caller:

@@ -1,10 +1,10 @@
-"""What is known of API keys."""
+"""What is known of API keys, and what we sign ourselves."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from uploadstream.core.files import Audit
 from uploadstream.core.keys import Key
@@ -36,4 +36,16 @@ class KeyStore(Protocol):
 
     async def use_key(self, key_id: str, at: datetime) -> None:
         """Remember that a key was used, unless a later use is remembered."""
+        ...
+
+
+class Signer(Protocol):
+    """Texts that only we can have made, good for one purpose and a time."""
+
+    def sign(self, claims: Mapping[str, Any], *, purpose: str, until: datetime) -> str:
+        """Claims as a text, which anybody can read and nobody change."""
+        ...
+
+    def read(self, text: str, *, purpose: str) -> Mapping[str, Any] | None:
+        """The claims of a text that was signed for this purpose, and counts now; None of any other."""
         ...

@@ -184,7 +184,10 @@ class _Certificates:
     def __init__(self, tls: Certificate) -> None:
         self.newest = tls
         self._shown = tls
-        self.credentials: Final = grpc.dynamic_ssl_server_credentials(_configuration(tls), cast("Any", self._fetch))
+        # grpc cannot ask for a certificate without insisting on one
+        self.credentials: Final = grpc.dynamic_ssl_server_credentials(
+            _configuration(tls), cast("Any", self._fetch), require_client_authentication=bool(tls.client_ca)
+        )
 
     def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
         """The newest if it has not been shown yet; None: go on with what was."""
@@ -196,7 +199,7 @@ class _Certificates:
 
 
 def _configuration(tls: Certificate) -> grpc.ServerCertificateConfiguration:
-    return grpc.ssl_server_certificate_configuration([(tls.key, tls.chain)])
+    return grpc.ssl_server_certificate_configuration([(tls.key, tls.chain)], tls.client_ca or None)
 
 
 class GrpcServer:

@@ -23,8 +23,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from uploadstream.http import trailers
+from uploadstream.http.callers import CERTIFICATE
 from uploadstream.http.pour import EXTENSION, ClientGone, Intake, parted
 from uploadstream.servers.answers import Answer, extensions
+from uploadstream.servers.certificates import client_name
 from uploadstream.servers.heads import Unparsable, read_head
 from uploadstream.servers.pump import Body, Line, Pump
 
@@ -104,6 +106,7 @@ class HttpProtocol(HttpToolsProtocol):
         stream = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
         self._pump = Pump(self, stream, self._shared.scratch[:READ_SIZE])
         stream.set_protocol(self._pump)
+        self._client_name = client_name(stream.get_extra_info("peercert"))
         super().connection_made(self._pump.line)
         self._head_since = self.loop.time()
 
@@ -303,6 +306,8 @@ class HttpProtocol(HttpToolsProtocol):
         offered = {EXTENSION: partial(self.pour, self.cycle), **extensions(self.scope, self.transport)}
         if self._length is None:
             offered[trailers.EXTENSION] = {}
+        if self._client_name:
+            offered[CERTIFICATE] = self._client_name
         self.scope["extensions"] = offered
         self._receiving = True
         self._keep_alive = self.cycle.keep_alive and not self._shared.draining

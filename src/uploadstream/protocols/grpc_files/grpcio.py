@@ -116,5 +116,5 @@ class GrpcioFileService:
 
     async def _peer(self, context: Context) -> Peer:
         """Who calls. Unauthenticated, BadField."""
-        credentials = read_credentials(tuple(context.invocation_metadata() or ()))
+        credentials = read_credentials(tuple(context.invocation_metadata() or ()), context.auth_context())
         return Peer(context.peer(), await self._identify(credentials))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -38,8 +38,18 @@ class Peer:
     identity: Identity | None = None
 
 
-def read_credentials(metadata: Collection[tuple[str, str | bytes]]) -> Credentials:
-    """What a call brings to say who makes it: `authorization: Bearer …` or `api-key: …`. BadField."""
+# In this order, as of certificates over HTTP (servers/certificates.py).
+_NAMES: Final = ("x509_common_name", "x509_uri", "x509_email")
+NO_CERTIFICATE: Final[Mapping[str, Iterable[bytes]]] = {}
+
+
+def read_credentials(
+    metadata: Collection[tuple[str, str | bytes]], connection: Mapping[str, Iterable[bytes]] = NO_CERTIFICATE
+) -> Credentials:
+    """What a call brings to say who makes it: `authorization: Bearer …` or `api-key: …`, or a certificate. BadField.
+
+    `connection`: what gRPC says of the certificate that the client has shown, which it has verified.
+    """
     said = {name: [value for key, value in metadata if key == name] for name in ("authorization", "api-key")}
     said["api-key"] += [value for key, value in metadata if key == "x-api-key"]  # as proxies hand it on from HTTP
     if bad := [
@@ -50,7 +60,9 @@ def read_credentials(metadata: Collection[tuple[str, str | bytes]]) -> Credentia
         raise together(bad)
     authorization, api_key = (str(values[0]).strip() if values else "" for values in said.values())
     scheme, _, token = authorization.partition(" ")
-    return Credentials(bearer=token.strip() if scheme.lower() == "bearer" else "", api_key=api_key)
+    bearer = token.strip() if scheme.lower() == "bearer" else ""
+    names = [name.decode(errors="replace") for kind in _NAMES for name in connection.get(kind, ())]
+    return Credentials(bearer=bearer, api_key=api_key, certificate=next(filter(None, names), ""))
 
 
 def read_caller(peer: Peer, user_id: str = "") -> Caller:
