@@ -13,7 +13,7 @@ from tests.engine.test_uploads import a_stalled_body
 from tests.engine.world import ANN, TRASH_TTL, Engine, World, blob_keys, body, content, declared
 from uploadstream.adapters.memory_catalog import MemoryCatalog
 from uploadstream.core.digests import crc32c
-from uploadstream.core.errors import CatalogUnavailable, Gone, NotFound, StorageUnavailable
+from uploadstream.core.errors import CatalogUnavailable, Gone, NotFound, StorageUnavailable, TypeMismatch
 from uploadstream.core.files import Action, File
 from uploadstream.core.session import Session
 from uploadstream.engine import sweeper as sweeper_module
@@ -119,6 +119,34 @@ async def test_an_upload_that_a_crash_left_full_is_completed(engine: Engine, wor
     file = await world.engine.files.describe(upload_id, ANN)
     assert file.crc32c == crc32c(TEXT)
     assert await content(world.engine, file) == TEXT
+
+
+async def test_who_sees_all_bytes_of_an_upload_that_was_left_full_sees_a_file(engine: Engine, world: World) -> None:
+    upload_id = await created(engine)
+    await store_bytes(world.blobs, upload_id, TEXT)
+    assert (await engine.uploads.status(upload_id, ANN)).file is None
+
+    found, also = await asyncio.gather(*(engine.uploads.standing(upload_id, ANN) for _ in range(2)))
+
+    assert found.file == also.file == await engine.files.describe(upload_id, ANN)
+    assert await engine.uploads.standing(upload_id, ANN) == found
+
+
+async def test_an_upload_that_is_not_full_just_stands_where_it_does(engine: Engine, world: World) -> None:
+    upload_id = await created(engine)
+    await store_bytes(world.blobs, upload_id, TEXT[:2])
+
+    assert await engine.uploads.standing(upload_id, ANN) == await engine.uploads.status(upload_id, ANN)
+
+
+async def test_who_looks_at_a_full_upload_that_may_be_no_file_is_told_why(engine: Engine, world: World) -> None:
+    upload_id = await created(engine, content_type="image/png")
+    await store_bytes(world.blobs, upload_id, TEXT)
+
+    with pytest.raises(TypeMismatch):
+        await engine.uploads.standing(upload_id, ANN)
+
+    assert await blob_keys(world) == set()
 
 
 async def test_a_full_upload_of_another_type_than_declared_is_refused(engine: Engine, world: World) -> None:

@@ -11,7 +11,7 @@ from google.rpc.error_details_pb2 import BadRequest
 from tests.engine.world import blob_keys
 from tests.protocols.grpc_rig import Rig, chunks, failure_of, running, until
 from uploadstream.core.digests import crc32c
-from uploadstream.core.errors import ChunkTooLarge
+from uploadstream.core.errors import CatalogUnavailable, ChunkTooLarge
 from uploadstream.core.sizes import KIB, MIB
 from uploadstream.ports import Bytes, Sink
 from uploadstream.proto.fileservice.v1 import file_service_pb2 as pb
@@ -38,6 +38,22 @@ async def arrived(rig: Rig, upload_id: str, count: int) -> None:
         return await rig.offset(upload_id) >= count
 
     await until(held)
+
+
+async def test_an_upload_whose_last_answer_failed_is_complete_when_all_is_there(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created = await rig.stub.CreateUpload(pb.CreateUploadRequest(metadata=pb.FileMetadata(filename="a", size=3)))
+
+    async def away(*_: object) -> None:
+        raise CatalogUnavailable
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.world.catalog, "publish", away)
+        await failure_of(rig.upload(pb.FileMetadata(upload_id=created.upload_id), *chunks(b"abc")))
+
+    status = await rig.stub.GetUploadStatus(pb.GetUploadStatusRequest(upload_id=created.upload_id))
+    assert (status.offset, status.complete) == (3, True)
 
 
 async def nothing_left(rig: Rig) -> None:

@@ -22,6 +22,7 @@ from uploadstream.core.access import Caller
 from uploadstream.core.errors import (
     BadBodyType,
     BadField,
+    CatalogUnavailable,
     ChecksumMismatch,
     LengthMismatch,
     Refusal,
@@ -228,6 +229,23 @@ async def test_t8_head_still_answers_when_the_upload_is_complete(client: httpx.A
     answer = await client.head(url, headers=TUS)
 
     assert (answer.headers["Upload-Offset"], answer.headers["Upload-Length"]) == ("3", "3")
+
+
+async def test_t8_an_upload_whose_last_answer_failed_is_a_file_when_head_says_that_all_is_there(
+    client: httpx.AsyncClient, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = await created(client, 3)
+
+    async def away(*_: object) -> None:
+        raise CatalogUnavailable
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.catalog, "publish", away)
+        assert (await patched(client, url, 0, b"abc")).status_code == HTTPStatus.SERVICE_UNAVAILABLE
+        assert (await client.head(url, headers=TUS)).status_code == HTTPStatus.LOCKED
+
+    assert (await client.head(url, headers=TUS)).headers["Upload-Offset"] == "3"
+    assert (await world.engine.files.describe(url.rpartition("/")[2], Caller())).size == 3
 
 
 @pytest.mark.parametrize("path", [UNKNOWN, "/files/nonsense", "/files/..%2f..%2fetc%2fpasswd", UNKNOWN.upper()])

@@ -115,6 +115,18 @@ class Uploads:
         check_id(upload_id, kind="upload")
         return await self._looked_up(upload_id, await self._catalog.upload(upload_id), caller)
 
+    async def standing(self, upload_id: str, caller: Caller) -> Uploaded:
+        """The same for who takes an upload with all its bytes for a file: it is one then. Errors of `append`, too.
+
+        The request that brought the last of them may have failed after that, as when the catalog was away.
+        """
+        found = await self.status(upload_id, caller)
+        if not found.session.is_left_full:
+            return found
+        async with self._held(upload_id, caller, Pouring()):
+            found = await self.status(upload_id, caller)
+            return await self._complete_left(found.session, caller) if found.session.is_left_full else found
+
     async def _several(self, upload_ids: Sequence[str], caller: Caller) -> list[Session]:
         """As many uploads at once, in this order."""
         for upload_id in upload_ids:
@@ -212,6 +224,14 @@ class Uploads:
             return Uploaded(session)
         return await self._publish(session, caller, received, incoming.digest_of_all(session.declared))
 
+    async def _complete_left(self, session: Session, caller: Caller) -> Uploaded:
+        """Complete an upload that nobody brings anything to; what no file may be ends it. ContentRefused."""
+        try:
+            return await self._complete_stored(session, caller)
+        except ContentRefused as error:
+            await self._receiver.end(session, caller, End.REFUSED, why=str(error))
+            raise
+
     async def _complete_stored(self, session: Session, caller: Caller, digest: Digest | None = None) -> Uploaded:
         """Complete an upload that a crash, between its last byte and the catalog, left full."""
         received = await self._receiver.sums(session)
@@ -290,9 +310,8 @@ class Uploads:
             session = await self.as_stored(known)
             if session.is_left_full:
                 try:
-                    await self._complete_stored(session, caller)
-                except ContentRefused as error:
-                    await self._receiver.end(session, caller, End.REFUSED, why=str(error))
+                    await self._complete_left(session, caller)
+                except ContentRefused:
                     return Action.REFUSE
                 return Action.COMPLETE
             if self._clock.now() < self.expires_at(session):

@@ -293,7 +293,7 @@ class Tus:
 
     async def head(self, request: Request) -> Response:
         """Where the upload stands (T8)."""
-        found = await self._uploads.status(request.path_params["id"], caller_of(request, PROTOCOL))
+        found = await self._uploads.standing(request.path_params["id"], caller_of(request, PROTOCOL))
         fields = write_status(found.session, self._uploads.expires_at(found.session))
         return Response(status_code=HTTPStatus.OK, headers=fields)
 

@@ -141,7 +141,7 @@ class FilePond:
     async def _complete(self, call: Call, upload_id: str) -> Response:
         """Say that an upload has all its chunks (F12): it is complete already, or some are missing."""
         await read_small(call.request, size_max=LIST_BYTES_MAX)
-        found = await self._uploads.status(upload_id, call.caller)
+        found = await self._uploads.standing(upload_id, call.caller)
         if found.file is None:
             raise LengthMismatch(received=found.session.offset, declared=found.session.length or 0)
         return written(found.file.id, HTTPStatus.OK)
@@ -162,7 +162,7 @@ class FilePond:
         if upload_id is None:
             file = await self._downloads.open(needed(call.request, *FILE_KEYS), call.caller)
             return Response(headers=write_file(file))
-        found = await self._uploads.status(upload_id, call.caller)
+        found = await self._uploads.standing(upload_id, call.caller)
         of_file = write_file(found.file) if found.file else {}
         return Response(headers={**of_file, **write_status(found.session)})
 

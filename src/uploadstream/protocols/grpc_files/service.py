@@ -105,7 +105,7 @@ class FileService:
 
     async def get_upload_status(self, request: pb.GetUploadStatusRequest, peer: Peer) -> pb.UploadStatus:
         """How far an upload is."""
-        return self._status(await self._uploads.status(request.upload_id, messages.read_caller(peer)))
+        return self._status(await self._uploads.standing(request.upload_id, messages.read_caller(peer)))
 
     async def abort_upload(self, request: pb.AbortUploadRequest, peer: Peer) -> pb.AbortUploadResponse:
         """End an upload; one that is complete goes to the trash."""
