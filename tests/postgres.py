@@ -23,6 +23,7 @@ from uploadstream.core.dsns import Dsn
 CARELESS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off")
 FEW = ("shared_buffers=32MB", "max_connections=100", "max_wal_size=4GB", "checkpoint_timeout=1h")
 READY_SECONDS_MAX = 60.0
+AS_USER = ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups")
 
 
 def programs() -> Path | None:
@@ -34,6 +35,13 @@ def programs() -> Path | None:
     return Path(on_the_path).resolve().parent if on_the_path else None
 
 
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 class Cluster:
     """A running PostgreSQL with a folder, a port on 127.0.0.1 and a socket of its own."""
 
@@ -43,8 +51,9 @@ class Cluster:
             pytest.skip("PostgreSQL is not installed (Debian package postgresql)")
         self._bin = bin_folder
         self._settings = (*FEW, *(CARELESS if careless else ()), *settings)
-        # It does not run as root. A path of a socket has 107 bytes at most.
-        self._as_user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+        # It does not run as root. To change its user by itself, Python would fork, which grpc's threads do not outlive.
+        self._as_user = AS_USER if os.geteuid() == 0 else ()
+        # A path of a socket has 107 bytes at most.
         self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
         if self._as_user:
             shutil.chown(self.folder, "postgres", "postgres")
@@ -61,12 +70,12 @@ class Cluster:
         settings = [f"port={self.port}", f"unix_socket_directories={self.folder}", "listen_addresses=127.0.0.1"]
         options = [word for setting in (*settings, *self._settings) for word in ("-c", setting)]
         with (self.folder / "log").open("ab") as log:
-            program = [str(self._bin / "postgres"), "-D", str(self.folder / "data"), *options]
-            self._process = subprocess.Popen(program, stdout=log, stderr=log, cwd="/", **self._as_user)  # type: ignore[call-overload]
+            program = [*self._as_user, str(self._bin / "postgres"), "-D", str(self.folder / "data"), *options]
+            self._process = subprocess.Popen(program, stdout=log, stderr=log, cwd="/")
         give_up_at = time.monotonic() + READY_SECONDS_MAX
         ask = [str(self._bin / "pg_isready"), "-q", "-h", str(self.folder), "-p", str(self.port)]
         while subprocess.run(ask, check=False).returncode != 0:
-            assert self._process.poll() is None, (self.folder / "log").read_text()
+            assert self._process.poll() is None, f"{self._process.returncode}: {(self.folder / 'log').read_text()}"
             assert time.monotonic() < give_up_at, (self.folder / "log").read_text()
             time.sleep(0.02)
 
@@ -78,6 +87,10 @@ class Cluster:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait()
+        give_up_at = time.monotonic() + READY_SECONDS_MAX
+        while any(map(_lives, map(int, children))):  # their memory would keep the next one from starting
+            assert time.monotonic() < give_up_at
+            time.sleep(0.002)
 
     def stop(self) -> None:
         """End it at once; nothing of it is kept."""
@@ -106,9 +119,9 @@ class Cluster:
         self.sql(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
 
     def _run(self, command: Sequence[str]) -> str:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/", **self._as_user)  # type: ignore[call-overload]
+        done = subprocess.run([*self._as_user, *command], check=False, capture_output=True, text=True, cwd="/")
         assert done.returncode == 0, f"{command}: {done.stderr}"
-        return str(done.stdout)
+        return done.stdout
 
 
 _clusters: dict[int, Cluster] = {}

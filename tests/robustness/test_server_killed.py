@@ -54,7 +54,7 @@ async def upload_on_and_on(run: Run, http: httpx.AsyncClient, channel: grpc.aio.
                 await upload.step(run.rng.choice((200, 100_000, 1 << 20, 6 << 20)))
             except CONNECTION_ERRORS:
                 run.cut += 1
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.15)
         run.finished[upload.file_id] = hashlib.sha256(content).hexdigest()
 
 

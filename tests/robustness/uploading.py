@@ -79,6 +79,56 @@ class TusUpload:
             self.file_id = self._url.rpartition("/")[2]
 
 
+class IetfUpload:
+    """Over HTTP as the IETF has it."""
+
+    def __init__(self, client: httpx.AsyncClient, content: bytes) -> None:
+        self.content = content
+        self.acknowledged = 0
+        self.file_id: str | None = None
+        self._client = client
+        self._url: str | None = None
+
+    async def step(self, piece: int) -> None:
+        """See Upload."""
+        version = {"Upload-Draft-Interop-Version": "8"}
+        if self._url is None:
+            begin = {**version, "Upload-Complete": "?0", "Upload-Length": str(len(self.content))}
+            created = await self._client.post("/files", headers=begin)
+            created.raise_for_status()
+            self._url = created.headers["location"]
+        head = await self._client.head(self._url, headers=version)
+        head.raise_for_status()
+        offset = int(head.headers["upload-offset"])
+        check(self, offset)
+        is_complete = head.headers["upload-complete"] == "?1"
+        if not is_complete:
+            body = self.content[offset : offset + piece]
+            is_complete = offset + len(body) == len(self.content)
+            here = {"Upload-Offset": str(offset), "Upload-Complete": f"?{is_complete:d}"}
+            fields = {**version, **here, "Content-Type": "application/partial-upload"}
+            (await self._client.patch(self._url, headers=fields, content=body)).raise_for_status()
+            check(self, offset + len(body))
+        if is_complete:
+            self.file_id = self._url.rpartition("/")[2]
+
+
+class PlainUpload:
+    """One request with the whole body; what was refused begins anew."""
+
+    def __init__(self, client: httpx.AsyncClient, content: bytes) -> None:
+        self.content = content
+        self.acknowledged = 0
+        self.file_id: str | None = None
+        self._client = client
+
+    async def step(self, piece: int) -> None:
+        """See Upload."""
+        answer = await self._client.post("/files", content=self.content)
+        answer.raise_for_status()
+        self.file_id = answer.json()["file_id"]
+
+
 class GrpcUpload:
     """Over gRPC, with checked chunks."""
 
