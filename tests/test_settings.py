@@ -234,7 +234,6 @@ def test_a_service_that_takes_no_type_at_all_is_not_meant(text: str) -> None:
         ("TRASH_TTL", "9" * 400, "too long"),
         ("FSYNC", "sometimes", "never"),
         ("AUTH", "maybe", "open"),
-        ("AUTH", "required", "'required' is not in this version yet"),
         ("ALLOWED_TYPES", "png", "'png' is no pattern of types"),
         ("CORS_ORIGINS", "example.com", "'example.com' is no origin; write *, or such as https://app.example.com"),
         ("CORS_ORIGINS", "https://a.b/c", "'https://a.b/c' is no origin"),
@@ -315,7 +314,8 @@ def test_loopback_is_open_without_asking(host: str, inside: bool) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "files.example.org", ""])
 def test_beyond_loopback_open_must_be_asked_for_by_name(host: str) -> None:
     assert f"""--host {host or "''"} can be reached from outside, and --auth is not set""" in refusal(host=host)
-    assert "UPLOADSTREAM_AUTH=open" in refusal(host=host)
+    assert "--auth required (UPLOADSTREAM_AUTH)" in refusal(host=host)
+    assert load(host=host, auth="required").auth is Auth.REQUIRED
     assert load(host=host, auth="open").auth is Auth.OPEN
 
 

@@ -68,7 +68,7 @@ from uploadstream.servers.http1 import HttpLimits
 from uploadstream.servers.http1_server import HttpServer
 from uploadstream.servers.listening import listen, port_of, reserve
 from uploadstream.servers.workers import Work, supervise
-from uploadstream.settings import Settings
+from uploadstream.settings import Auth, Settings
 from uploadstream.web.pages import pages
 
 __all__ = [
@@ -143,7 +143,8 @@ async def service(
         web = HttpWeb(settings.fetch_hosts) if settings.fetch_hosts else None
         if web is not None:
             opened.push_async_callback(web.close)
-        identities = Identities(await proofs_of(settings, catalog, clock, opened), required=False)
+        required = settings.auth is Auth.REQUIRED
+        identities = Identities(await proofs_of(settings, catalog, clock, opened), required=required)
         downloads = Downloads(ports, files, uploads)
         yield Service(ports, uploads, downloads, files, sweeper, watch, events, web, identities)
 

@@ -36,7 +36,7 @@ LONGEST: Final = timedelta(days=36_500)
 SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
-def _duration(value: object) -> object:
+def read_duration(value: object) -> object:
     """`90`, `90s`, `1.5h`, `30d` as a time."""
     if not isinstance(value, str):
         return value
@@ -194,7 +194,7 @@ def _limit(name: str) -> BeforeValidator:
     return BeforeValidator(lambda value: READ[name](value) if isinstance(value, str) else value)
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, BeforeValidator(read_duration)]
 SomeTime = Annotated[Duration, AfterValidator(_more_than_nothing)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins), AfterValidator(_are_origins)]
 Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts), AfterValidator(_are_hosts)]

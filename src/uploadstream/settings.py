@@ -59,13 +59,6 @@ def _size(value: object) -> object:
     return parse_size(value) if isinstance(value, str) else value
 
 
-def _known_mode(value: object) -> object:
-    if value == "required":
-        message = "'required' is not in this version yet; let 127.0.0.1 or a private network keep others out"
-        raise ValueError(message)
-    return value
-
-
 Size = Annotated[int, BeforeValidator(_size), Field(gt=0)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -73,7 +66,8 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 class Auth(enum.StrEnum):
     """Who may come in."""
 
-    OPEN = "open"
+    OPEN = "open"  # anybody; a key that is good says who it is
+    REQUIRED = "required"  # whoever has a key
 
 
 class Clash(ValueError):
@@ -141,8 +135,8 @@ class Settings(BaseSettings):
     fsync: Fsync = Field(
         Fsync.COMPLETE, description="what is synced before success is said: never, complete (files) or chunk"
     )
-    auth: Annotated[Auth | None, BeforeValidator(_known_mode)] = Field(
-        None, description="open lets anybody in; to listen beyond loopback, it must be said"
+    auth: Auth | None = Field(
+        None, description="open lets anybody in, required who has an API key; to listen beyond loopback, say which"
     )
 
     jwt_key: JwtKey = Field(
@@ -158,7 +152,8 @@ class Settings(BaseSettings):
         if self.auth is None and not is_loopback(self.host):
             raise Clash(
                 "{host} {value} can be reached from outside, and {auth} is not set: anybody could read and write; "
-                "say UPLOADSTREAM_AUTH=open or --auth open if that is meant, or listen on 127.0.0.1",
+                "say --auth required (UPLOADSTREAM_AUTH), for which uploadstream key create makes keys; or --auth open "
+                "if that is meant; or listen on 127.0.0.1",
                 value=self.host or "''",
             )
         if self.http_port == self.grpc_port != 0:

@@ -158,6 +158,17 @@ def test_a_host_that_is_not_this_machine_is_no_taken_port(healthy: CommandLine) 
     assert found["access"]["level"] == "warn"
 
 
+def test_keys_that_can_be_read_on_their_way_are_warned_of(healthy: CommandLine) -> None:
+    outside = ("--host", "192.0.2.1", "--auth", "required")
+    tls = ("--tls-cert", str(SERVERS / "localhost.pem"), "--tls-key", str(SERVERS / "localhost.key.pem"))
+
+    plain, encrypted = findings(healthy, *outside)["access"], findings(healthy, *outside, *tls)["access"]
+
+    assert (plain["level"], encrypted["level"]) == ("warn", "ok")
+    assert "keys come there unencrypted" in plain["found"]
+    assert "certificate" in plain["advice"]
+
+
 def test_a_data_folder_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 

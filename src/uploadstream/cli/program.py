@@ -48,6 +48,7 @@ COMMANDS: Final = {
     "uploads": Command("listings", "uploads", "List your unfinished uploads, or end one.", _FILES),
     "audit": Command("listings", "audit", "List what happened to a file.", _FILES),
     "stats": Command("listings", "stats", "Show what is deleted and what comes back.", _FILES),
+    "key": Command("keys", "key", "Make, list and revoke API keys.", _SERVER),
     "demo": Command("demo", "demo", "Tell the story of an upload that is killed and resumed, in 20 seconds.", _CHECKS),
     "fsck": Command("fsck", "fsck", "Verify the digest of every stored file.", _CHECKS),
     "doctor": Command("doctor", "doctor", "Check the configuration, and say what is wrong.", _CHECKS),
@@ -65,12 +66,14 @@ def program(wanted: str | None) -> typer.Typer:
     )
     app.callback()(_program)
     for name, command in COMMANDS.items():
+        function: Callable[..., None] | typer.Typer
         if name == wanted:
-            function: Callable[..., None] = getattr(
-                import_module(f"uploadstream.cli.{command.module}"), command.function
-            )
+            function = getattr(import_module(f"uploadstream.cli.{command.module}"), command.function)
         else:
             function = _absent
+        if isinstance(function, typer.Typer):  # a command of several
+            app.add_typer(function, name=name, short_help=command.summary, rich_help_panel=command.panel)
+            continue
         about = _unwrapped(inspect.getdoc(function) or "")
         app.command(name, help=about, short_help=command.summary, rich_help_panel=command.panel)(function)
     return app

@@ -16,7 +16,7 @@ from uploadstream.core.errors import CatalogUnavailable
 from uploadstream.proofs import key_source
 from uploadstream.servers.certificates import BadCertificate, read_certificate
 from uploadstream.servers.listening import listen
-from uploadstream.settings import Settings, is_loopback, variable_of
+from uploadstream.settings import Auth, Settings, is_loopback, variable_of
 
 
 def check_catalog(settings: Settings) -> tuple[Finding, Seen | None]:
@@ -105,11 +105,16 @@ def check_tokens(settings: Settings) -> Finding:
 
 
 def check_access(settings: Settings) -> Finding:
-    """Who can come in."""
+    """Who can come in, and whether keys can be read on their way."""
     if is_loopback(settings.host):
         return Finding("access", Level.OK, f"only this machine reaches {settings.host}")
-    found = f"{settings.host} can be reached from outside, and anybody may read and write"
-    return Finding("access", Level.WARN, found, "let a firewall or a proxy keep strangers out")
+    if settings.auth is not Auth.REQUIRED:
+        found = f"{settings.host} can be reached from outside, and anybody may read and write"
+        return Finding("access", Level.WARN, found, "let a firewall or a proxy keep strangers out, or --auth required")
+    if settings.tls is None:
+        found = f"{settings.host} can be reached from outside, and keys come there unencrypted"
+        return Finding("access", Level.WARN, found, "give it a certificate, or let only a proxy with TLS reach it")
+    return Finding("access", Level.OK, f"{settings.host} can be reached from outside, by who has a key")
 
 
 def why_not_listening(settings: Settings, field: str) -> tuple[str, str] | None:

@@ -174,7 +174,7 @@ class Caller:
         identity = self.identity
         if identity is None or identity.is_admin or identity.scopes.intersection(scopes):
             return
-        needed = " or ".join(scopes)
+        needed = " or ".join(scope for scope in scopes if scope is not Scope.UPLOAD)  # which nobody can ask for
         why = f"Scope {needed} is needed; these credentials have {', '.join(sorted(identity.scopes)) or 'none'}"
         raise ScopeMissing(why, needed)
 

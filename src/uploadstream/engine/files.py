@@ -40,7 +40,7 @@ class Files:
 
     async def describe(self, file_id: str, caller: Caller) -> File:
         """The file, if it is in use. NotFound, Gone."""
-        caller.check_may(Scope.READ)
+        caller.check_may(Scope.READ, Scope.WRITE)  # who has sent it is told what became of it
         file = await self._any(file_id, caller)
         file.check_present()
         return file
@@ -90,6 +90,7 @@ class Files:
 
     async def open(self, file_id: str, caller: Caller) -> File:
         """The file, if it is in use and its bytes are there to be read. NotFound, Gone."""
+        caller.check_may(Scope.READ)
         file = await self.describe(file_id, caller)
         await self._check_whole(file)
         return file

@@ -86,7 +86,7 @@ def _challenge(error: Refusal) -> str:
     if isinstance(error, WrongCredentials):
         return 'Bearer error="invalid_token"'
     if isinstance(error, ScopeMissing):
-        return f'Bearer error="insufficient_scope", scope="{error.needed}"'
+        return f'Bearer error="insufficient_scope", scope="{error.needed.partition(" ")[0]}"'
     return "Bearer" if isinstance(error, Unauthenticated) else ""
 
 
