@@ -13,7 +13,7 @@ from tests.contracts.blobs import a_key, store_bytes
 from tests.http_rig import serving
 from tests.protocols.asgi import client_of
 from tests.running_server import RunningServer
-from uploadstream import app
+from uploadstream import app, upkeep
 from uploadstream.core.errors import Busy, StorageUnavailable
 from uploadstream.settings import Settings, load
 
@@ -96,7 +96,7 @@ async def test_a_volume_that_is_not_mounted_is_not_taken_for_an_empty_store(tmp_
         async with app.service(settings):
             pytest.fail("it started")
     with pytest.raises(app.WrongStore):
-        [verdict async for verdict in app.fsck(settings)]
+        [verdict async for verdict in upkeep.fsck(settings)]
 
     assert names_in(tmp_path / "store") == []
     (tmp_path / "store").rmdir()

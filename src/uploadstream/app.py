@@ -19,12 +19,11 @@ from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import ASGIApp
 
 from uploadstream.adapters.blobs_disk import DiskBlobs
-from uploadstream.adapters.catalog.places import migrate as migrate_catalog
 from uploadstream.adapters.catalog.places import open_catalog
-from uploadstream.adapters.catalog.schema import HEAD, WrongSchema
+from uploadstream.adapters.catalog.schema import WrongSchema
 from uploadstream.adapters.disk_files import make_directories
 from uploadstream.adapters.jwt_keys import BadKey
-from uploadstream.adapters.leases_disk import DiskLeases
+from uploadstream.adapters.leases_disk import AMONG_BLOBS, DiskLeases
 from uploadstream.adapters.system import SystemClock
 from uploadstream.adapters.web import HttpWeb
 from uploadstream.core.errors import Draining
@@ -36,12 +35,11 @@ from uploadstream.engine.events import Events
 from uploadstream.engine.files import Files
 from uploadstream.engine.hooks import Hooks, NoHooks
 from uploadstream.engine.identities import Identities
-from uploadstream.engine.pairing import WrongStore, check_pair, pair
+from uploadstream.engine.pairing import WrongStore, pair
 from uploadstream.engine.readiness import SharedCheck
 from uploadstream.engine.receiving import Receiver
 from uploadstream.engine.sweeper import Sweep, Sweeper
 from uploadstream.engine.uploads import Uploads
-from uploadstream.engine.verify import Verdict, verify
 from uploadstream.engine.watch import Watch
 from uploadstream.http.callers import Asked, Authenticate
 from uploadstream.http.choice import Choice, only
@@ -79,17 +77,13 @@ __all__ = [
     "Service",
     "WrongSchema",
     "WrongStore",
-    "fsck",
     "http_app",
-    "migrate",
     "serve",
     "serve_here",
     "service",
 ]
 
 SWEEP_SECONDS: Final = 60.0
-# Whoever writes the same blobs must see the same leases, whatever its data directory: they are kept among the blobs.
-LEASES: Final = ".leases"
 # Before the end of the grace time, bodies that are still coming are ended and what they brought is kept.
 CUT_SECONDS: Final = 5.0
 # A worker that has not ended so long after its grace time is killed.
@@ -127,7 +121,7 @@ async def service(
         blobs = DiskBlobs(settings.blobs_path, fsync=settings.fsync, new=await catalog.store_id() is None)
         opened.callback(blobs.close)
         await pair(catalog, blobs, new_id=clock.new_id(), place=str(settings.blobs_path.resolve()))
-        leases = DiskLeases(settings.blobs_path / LEASES)
+        leases = DiskLeases(settings.blobs_path / AMONG_BLOBS)
         opened.callback(leases.close)
         ports = Ports(catalog, blobs, leases.listen(), clock)
         watch = Watch(read_timeout_seconds=settings.read_timeout.total_seconds())
@@ -376,24 +370,3 @@ def _told(stop: asyncio.Event) -> None:
 
 def _log_sweep(done: Sweep) -> None:
     log.info("swept", **done)
-
-
-async def migrate(settings: Settings) -> tuple[str | None, str]:
-    """Bring the catalog's schema up to date: what it was, what it is. CatalogUnavailable, WrongSchema."""
-    if settings.catalog == settings.catalog_path:
-        make_directories([settings.data_dir], durable=True)
-    return await migrate_catalog(settings.catalog), HEAD
-
-
-async def fsck(settings: Settings) -> AsyncIterator[Verdict]:
-    """A verdict on every stored file; the service may be running beside. WrongStore, WrongSchema."""
-    async with AsyncExitStack() as opened:
-        catalog = await open_catalog(settings.catalog, durable=False, connections=settings.connections)
-        opened.push_async_callback(catalog.close)
-        blobs = DiskBlobs(settings.blobs_path, new=False)
-        opened.callback(blobs.close)
-        await check_pair(catalog, blobs, place=str(settings.blobs_path.resolve()))
-        leases = DiskLeases(settings.blobs_path / LEASES)
-        opened.callback(leases.close)
-        async for verdict in verify(Ports(catalog, blobs, leases, SystemClock())):
-            yield verdict

@@ -115,7 +115,9 @@ class Settings(BaseSettings):
     read_timeout: SomeTime = Field(timedelta(seconds=60), description="time a body may bring no byte")
     drain_timeout: Duration = Field(timedelta(seconds=25), description="grace time after SIGTERM")
     upload_ttl: SomeTime = Field(timedelta(hours=24), description="idle life of an unfinished upload")
-    trash_ttl: Duration = Field(timedelta(days=30), description="life of a deleted file")
+    trash_ttl: Duration = Field(
+        timedelta(days=30), description="time for which a deleted file can be restored; then it is purged"
+    )
     allowed_types: Patterns = Field(
         ("*/*",), description="patterns that a file's detected type must match, separated by commas"
     )

@@ -79,7 +79,7 @@ def test_bad_settings_are_a_usage_error_and_have_a_line_each(cli: CommandLine) -
     ]
 
 
-@pytest.mark.parametrize("command", ["serve", "fsck"])
+@pytest.mark.parametrize("command", ["serve", "fsck", "purge"])
 def test_a_variable_that_is_no_setting_is_not_passed_over(cli: CommandLine, command: str) -> None:
     done = cli.with_variables({"UPLOADSTREAM_MAX_FILESIZE": "1GiB"}).run(command)
 

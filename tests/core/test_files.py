@@ -14,6 +14,8 @@ from uploadstream.core.files import (
     File,
     ProcessingStatus,
     audit_of,
+    audit_of_file,
+    check_visible_trail,
     file_of,
     visible_file,
     visible_upload,
@@ -38,6 +40,18 @@ def test_every_walk_between_use_and_trash_changes_nothing_else() -> None:
             with pytest.raises(Gone) as caught:
                 act()
             assert (caught.value.kind, caught.value.id, caught.value.how) == ("file", ID, "deleted")
+
+
+@pytest.mark.parametrize(("seconds", "is_over"), [(3599, False), (3600, True), (3601, True)])
+def test_a_file_is_restored_until_its_time_in_the_trash_is_over(seconds: int, is_over: bool) -> None:
+    gone, ttl, now = FILE.deleted(NOON), timedelta(hours=1), NOON + timedelta(seconds=seconds)
+
+    refused = refusal_of(gone.check_restorable, ttl, now=now)
+
+    assert gone.is_over(ttl, now=now) is is_over
+    assert str(refused) == (f"No file {ID}: it was purged" if is_over else "None")
+    assert not FILE.is_over(ttl, now=now)
+    FILE.check_restorable(ttl, now=now)
 
 
 def test_a_file_is_whole_with_as_many_bytes_as_it_has() -> None:
@@ -84,10 +98,18 @@ def test_the_trail_says_who_did_what_from_where() -> None:
     assert audit == Audit(ID, Action.DELETE, "anonymous", NOON, "grpc", "192.0.2.1", {"why": "old"})
 
 
+def test_the_trail_says_what_a_file_was() -> None:
+    audit = audit_of_file(FILE, Action.PURGE, Caller("bob"), at=LATER)
+
+    assert audit.details == {"content_type": "text/plain", "size": "3", "uploaded_at": "2026-01-02T12:00:00+00:00"}
+    assert (audit.file_id, audit.action, audit.user_id, audit.at) == (ID, Action.PURGE, "bob", LATER)
+
+
 @pytest.mark.parametrize("caller", [Caller("ann"), Caller("")])
 def test_ones_own_is_seen(caller: Caller) -> None:
     assert visible_file(FILE, caller, file_id=ID) is FILE
     assert visible_upload(SESSION, caller, file_id=ID) is SESSION
+    check_visible_trail("ann", caller, file_id=ID)
 
 
 def test_anothers_is_as_unknown_to_the_last_letter() -> None:
@@ -98,6 +120,8 @@ def test_anothers_is_as_unknown_to_the_last_letter() -> None:
         refusal_of(visible_file, FILE, bob, file_id=ID),
         refusal_of(visible_upload, None, bob, file_id=ID),
         refusal_of(visible_upload, SESSION, bob, file_id=ID),
+        refusal_of(check_visible_trail, None, bob, file_id=ID),
+        refusal_of(check_visible_trail, "ann", bob, file_id=ID),
     ]
 
     assert {type(error) for error in refusals} == {NotFound}

@@ -25,6 +25,8 @@ from typing import Final, Self
 from uploadstream.core.errors import Busy, StorageUnavailable
 from uploadstream.ports import Lease
 
+# Whoever writes the same blobs must see the same leases, whatever its data directory: they are kept among the blobs.
+AMONG_BLOBS: Final = ".leases"
 # struct flock on 64-bit Linux: l_type, l_whence, l_start, l_len, l_pid
 _FLOCK: Final = struct.Struct("hhqqi4x")
 _RETRY_SECONDS: Final = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from uploadstream import app, settings
+from uploadstream import settings, upkeep
 from uploadstream.cli import screen
 from uploadstream.cli.service_options import settings_of
 from uploadstream.core.errors import Refusal
@@ -30,7 +30,7 @@ def fsck(
         raise typer.Exit(1)
     try:
         verdicts = asyncio.run(_verdicts(chosen, quiet=as_json))
-    except (Refusal, app.WrongSchema, app.WrongStore) as error:
+    except (Refusal, upkeep.WrongSchema, upkeep.WrongStore) as error:
         screen.fail(str(error))
         raise typer.Exit(1) from None
     broken = [verdict for verdict in verdicts if verdict.finding is not Finding.WHOLE]
@@ -51,7 +51,7 @@ def fsck(
 async def _verdicts(chosen: settings.Settings, *, quiet: bool) -> list[Verdict]:
     """Look at every file, and say which are broken as they are found."""
     found = []
-    async for verdict in app.fsck(chosen):
+    async for verdict in upkeep.fsck(chosen):
         found.append(verdict)
         if verdict.finding is not Finding.WHOLE and not quiet:
             typer.echo(f"{verdict.file.id}  {verdict.file.filename}: {verdict.finding.value}, {verdict.says}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from uploadstream import app
+from uploadstream import upkeep
 from uploadstream.cli import screen
 from uploadstream.cli.catalogs import cause_of
 from uploadstream.cli.service_options import settings_of
@@ -31,11 +31,11 @@ def migrate(
     """
     chosen = settings_of({"data_dir": data_dir, "database": database})
     try:
-        before, now = asyncio.run(app.migrate(chosen))
+        before, now = asyncio.run(upkeep.migrate(chosen))
     except CatalogUnavailable as error:
         screen.fail(f"Cannot migrate the catalog {chosen.catalog_name}: {cause_of(error)}")
         raise typer.Exit(1) from None
-    except app.WrongSchema as error:
+    except upkeep.WrongSchema as error:
         screen.fail(str(error))
         raise typer.Exit(1) from None
     if before == now:

@@ -50,6 +50,7 @@ COMMANDS: Final = {
     "stats": Command("listings", "stats", "Show what is deleted and what comes back.", _FILES),
     "key": Command("keys", "key", "Make, list and revoke API keys.", _SERVER),
     "demo": Command("demo", "demo", "Tell the story of an upload that is killed and resumed, in 20 seconds.", _CHECKS),
+    "purge": Command("purge", "purge", "Empty the trash of what has been in it for its time.", _CHECKS),
     "fsck": Command("fsck", "fsck", "Verify the digest of every stored file.", _CHECKS),
     "doctor": Command("doctor", "doctor", "Check the configuration, and say what is wrong.", _CHECKS),
 }
