@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uploadstream.client.errors import GONE, NOT_FOUND, TYPE_MISMATCH, UploadError
+from uploadstream.client.errors import GONE, NOT_FOUND, TYPE_MISMATCH, UNAUTHENTICATED, WRONG_CREDENTIALS, UploadError
 
 
 def advised(error: UploadError) -> str:
@@ -21,4 +21,6 @@ def _advice(error: UploadError) -> str:
         return "its bytes are not in the storage any more; ask the server's operator for a backup"
     if error.reason == TYPE_MISMATCH and said.startswith("Declared "):
         return "without --type it is sent as what it is"
+    if error.reason in {UNAUTHENTICATED, WRONG_CREDENTIALS}:
+        return "give one that is in UPLOADSTREAM_API_KEY; the server's operator makes them: uploadstream key create"
     return ""

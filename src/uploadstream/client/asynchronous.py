@@ -12,6 +12,7 @@ from typing import BinaryIO, Final, Self, TypeVar
 from uploadstream.client.downloading import Fetching, receive_as, receive_into, target_of
 from uploadstream.client.endpoint import DEFAULT_SERVER, Endpoint
 from uploadstream.client.errors import UploadError
+from uploadstream.client.keys import ApiKey, KeySource
 from uploadstream.client.retrying import CALL_PATIENCE_SECONDS, Contact, Patience
 from uploadstream.client.source import open_source, type_of_name
 from uploadstream.client.transport import Named, Page, Transport
@@ -45,22 +46,23 @@ class AsyncClient:
         server: str = DEFAULT_SERVER,
         *,
         user: str = "",
-        api_key: str = "",
+        api_key: str | KeySource = "",
         patience_seconds: float = PATIENCE_SECONDS,
         state_dir: Path | None = None,
     ) -> None:
         """Nothing is connected yet; ValueError if `server` is no address, BAD_FIELD if user or key cannot be sent.
 
+        `api_key`: a key, or a function that gives one, which is asked again when the server does not take the last.
         `patience_seconds`: how long a transfer goes on trying without any progress. `state_dir`: where unfinished
         uploads are remembered, instead of the user's state directory.
         """
         self._endpoint = Endpoint.parse(server)
-        _check_sender(user, api_key)
+        _check_user(user)
         self._user = user
         self._patience_seconds = patience_seconds
         self._unfinished = Unfinished(state_dir)
         self._contact = Contact()
-        self._api_key = api_key
+        self._api_key = ApiKey(api_key)
         self._opened: Transport | None = None
 
     async def __aenter__(self) -> Self:
@@ -198,17 +200,15 @@ class AsyncClient:
                 return
 
 
-def _check_sender(user: str, api_key: str) -> None:
-    """What cannot be a header field, or text, is not even sent."""
+def _check_user(user: str) -> None:
+    """What cannot be text is not even sent."""
     try:
         check_user(user)
-        if not (api_key.isascii() and api_key.isprintable()):
-            raise BadField(field="api_key", problem="must be printable ASCII")
     except BadField as error:
         raise UploadError(error.reason, str(error), {"field": error.field}) from None
 
 
-def connected(endpoint: Endpoint, *, user: str, api_key: str) -> Transport:
+def connected(endpoint: Endpoint, *, user: str, api_key: ApiKey) -> Transport:
     """The transport for an address; its library is loaded only now."""
     if endpoint.is_grpc:
         from uploadstream.client.over_grpc import GrpcTransport  # noqa: PLC0415 - a program pays for what it uses

@@ -20,7 +20,7 @@ from uploadstream.core.errors import Busy, OffsetMismatch, TakenOver
 
 # What a status means where the answer names no reason of its own, as those of tus do not.
 _REASONS: Final = {
-    HTTPStatus.UNAUTHORIZED: "UNAUTHENTICATED",
+    HTTPStatus.UNAUTHORIZED: errors.UNAUTHENTICATED,
     HTTPStatus.NOT_FOUND: errors.NOT_FOUND,
     HTTPStatus.CONFLICT: OffsetMismatch.reason,
     HTTPStatus.GONE: errors.GONE,
@@ -96,6 +96,8 @@ def _reason_of(response: httpx.Response, problem: Mapping[str, Any], message: st
         return kind.rpartition(":")[2].upper().replace("-", "_")
     if message == str(TakenOver(upload_id="")):
         return TakenOver.reason
+    if "invalid_token" in response.headers.get("www-authenticate", ""):
+        return errors.WRONG_CREDENTIALS
     return _REASONS.get(response.status_code) or f"HTTP_{response.status_code}"
 
 

@@ -21,6 +21,7 @@ from uploadstream.client.grpc_answers import (
     upload_of,
 )
 from uploadstream.client.grpc_sending import STALL_SECONDS, Messages, send, sending_over
+from uploadstream.client.keys import ApiKey
 from uploadstream.client.transport import Block, Named, Page, Place
 from uploadstream.client.values import AuditEntry, DeletionStats, FileInfo, UploadInfo
 from uploadstream.core.sizes import MIB
@@ -45,10 +46,10 @@ _OPTIONS: Final = (
 class GrpcTransport:
     """The channels to one server, as one user; neither connects before it is used."""
 
-    def __init__(self, endpoint: Endpoint, *, user: str, api_key: str) -> None:
+    def __init__(self, endpoint: Endpoint, *, user: str, api_key: ApiKey) -> None:
         self._endpoint = endpoint
         self._user = user
-        self._metadata = (("authorization", f"Bearer {api_key}"),) if api_key else ()
+        self._api_key = api_key
         self._chunk_size_max = MIB
         if endpoint.is_secure:
             credentials = grpc.ssl_channel_credentials()
@@ -80,8 +81,9 @@ class GrpcTransport:
         """Send the blocks as checked chunks."""
         first = pb.FileMetadata(upload_id=upload_id, offset=at, size=size, user_id=self._user)
         messages = Messages(first, blocks, chunk_size_max=self._chunk_size_max)
-        with self._chunk_limit_learned():
-            answer = await send(self._send, messages, metadata=self._metadata, endpoint=self._endpoint)
+        async with self._api_key.for_request() as key:
+            with self._chunk_limit_learned():
+                answer = await send(self._send, messages, metadata=_bearer(key), endpoint=self._endpoint)
         return Place(upload_id, answer.offset, answer.complete)
 
     @contextmanager
@@ -102,18 +104,20 @@ class GrpcTransport:
 
     async def content(self, file_id: str, *, start: int) -> AsyncGenerator[bytes]:
         """The bytes of a file from `start` on."""
-        call = self._stub.DownloadFile(pb.DownloadFileRequest(file_id=file_id, offset=start), metadata=self._metadata)
-        try:
-            while True:
-                with translated(self._endpoint, stall_seconds=STALL_SECONDS):
-                    async with asyncio.timeout(STALL_SECONDS):
-                        message = await call.read()
-                if not isinstance(message, pb.DownloadFileResponse):  # the end of the stream
-                    return
-                if message.chunk:
-                    yield message.chunk
-        finally:
-            call.cancel()
+        request = pb.DownloadFileRequest(file_id=file_id, offset=start)
+        async with self._api_key.for_request() as key:
+            call = self._stub.DownloadFile(request, metadata=_bearer(key))
+            try:
+                while True:
+                    with translated(self._endpoint, stall_seconds=STALL_SECONDS):
+                        async with asyncio.timeout(STALL_SECONDS):
+                            message = await call.read()
+                    if not isinstance(message, pb.DownloadFileResponse):  # the end of the stream
+                        return
+                    if message.chunk:
+                        yield message.chunk
+            finally:
+                call.cancel()
 
     async def describe(self, file_id: str) -> FileInfo:
         """Everything known of a file."""
@@ -151,8 +155,13 @@ class GrpcTransport:
         return stats_of(await self._ask(self._stub.GetDeletionStats, pb.GetDeletionStatsRequest(user_id=self._user)))
 
     async def _ask(self, method: grpc.aio.UnaryUnaryMultiCallable[Asked, Answered], request: Asked) -> Answered:
-        with translated(self._endpoint):
-            return await method(request, timeout=ANSWER_SECONDS, metadata=self._metadata)
+        async with self._api_key.for_request() as key:
+            with translated(self._endpoint):
+                return await method(request, timeout=ANSWER_SECONDS, metadata=_bearer(key))
+
+
+def _bearer(key: str) -> tuple[tuple[str, str], ...]:
+    return (("authorization", f"Bearer {key}"),) if key else ()
 
 
 def _place_of(status: pb.UploadStatus) -> Place:

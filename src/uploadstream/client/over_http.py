@@ -15,6 +15,7 @@ from uploadstream.client import errors
 from uploadstream.client.endpoint import Endpoint
 from uploadstream.client.errors import UploadError
 from uploadstream.client.http_answers import error_of, file_of, files_of, stats_of, trail_of, translated, uploads_of
+from uploadstream.client.keys import ApiKey
 from uploadstream.client.transport import Block, Named, Page, Place
 from uploadstream.client.values import AuditEntry, DeletionStats, FileInfo, UploadInfo
 from uploadstream.core.errors import NotFound
@@ -50,6 +51,10 @@ def _segment(text: str, *, kind: str) -> str:
         raise UploadError(error.reason, str(error)) from None
 
 
+def _bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
 async def _read_beside(blocks: Iterator[Block]) -> AsyncGenerator[bytes]:
     """The bytes of the blocks, which another thread reads."""
     while (block := await asyncio.to_thread(next, blocks, None)) is not None:
@@ -59,11 +64,10 @@ async def _read_beside(blocks: Iterator[Block]) -> AsyncGenerator[bytes]:
 class HttpTransport:
     """A connection pool to one server, as one user."""
 
-    def __init__(self, endpoint: Endpoint, *, user: str, api_key: str) -> None:
+    def __init__(self, endpoint: Endpoint, *, user: str, api_key: ApiKey) -> None:
         self._endpoint = endpoint
         fields = {"Accept-Encoding": "identity", "User-Agent": "uploadstream"}
-        if api_key:
-            fields["Authorization"] = f"Bearer {api_key}"
+        self._api_key = api_key
         # A header field is ASCII; a user is any text, and has two other places.
         self._user = "" if user.isascii() else user
         if user.isascii():
@@ -131,16 +135,18 @@ class HttpTransport:
         path = f"{_REST}{_file(file_id)}/content"
         fields = {"Range": f"bytes={start}-"} if start else {}
         timeout = httpx.Timeout(STALL_SECONDS, connect=CONNECT_SECONDS)
-        with translated(self._endpoint, write_seconds=STALL_SECONDS, read_seconds=STALL_SECONDS):
-            async with self._http.stream("GET", path, headers=fields, timeout=timeout) as response:
-                if response.is_error:
-                    await response.aread()
-                    raise error_of(response)
-                if start and response.status_code != HTTPStatus.PARTIAL_CONTENT:
-                    message = f"{self._endpoint} does not continue a download; remove the .part file"
-                    raise UploadError("RANGES_NOT_SUPPORTED", message)
-                async for piece in response.aiter_raw(_PIECE_SIZE):
-                    yield piece
+        async with self._api_key.for_request() as key:
+            with translated(self._endpoint, write_seconds=STALL_SECONDS, read_seconds=STALL_SECONDS):
+                sent = {**fields, **_bearer(key)}
+                async with self._http.stream("GET", path, headers=sent, timeout=timeout) as response:
+                    if response.is_error:
+                        await response.aread()
+                        raise error_of(response)
+                    if start and response.status_code != HTTPStatus.PARTIAL_CONTENT:
+                        message = f"{self._endpoint} does not continue a download; remove the .part file"
+                        raise UploadError("RANGES_NOT_SUPPORTED", message)
+                    async for piece in response.aiter_raw(_PIECE_SIZE):
+                        yield piece
 
     async def describe(self, file_id: str) -> FileInfo:
         """Everything known of a file."""
@@ -187,10 +193,12 @@ class HttpTransport:
         query: Mapping[str, str | int] | None = None,
         content: bytes | AsyncIterator[bytes] | None = None,
     ) -> httpx.Response:
-        with translated(self._endpoint, write_seconds=STALL_SECONDS, read_seconds=ANSWER_SECONDS):
-            response = await self._http.request(method, path, headers=fields, params=query, content=content)
-        if not response.is_success:
-            raise error_of(response)
+        async with self._api_key.for_request() as key:
+            with translated(self._endpoint, write_seconds=STALL_SECONDS, read_seconds=ANSWER_SECONDS):
+                sent = {**(fields or {}), **_bearer(key)}
+                response = await self._http.request(method, path, headers=sent, params=query, content=content)
+            if not response.is_success:
+                raise error_of(response)
         return response
 
     def _offset_of(self, response: httpx.Response) -> int:

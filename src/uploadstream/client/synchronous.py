@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Self, TypeVar
 
 from uploadstream.client.asynchronous import PATIENCE_SECONDS, AsyncClient
 from uploadstream.client.endpoint import DEFAULT_SERVER
+from uploadstream.client.keys import KeySource
 from uploadstream.client.values import AuditEntry, DeletionStats, FileInfo, Progress, UploadInfo
 
 Report = Callable[[Progress], None]
@@ -33,7 +34,7 @@ class Client:
         server: str = DEFAULT_SERVER,
         *,
         user: str = "",
-        api_key: str = "",
+        api_key: str | KeySource = "",
         patience_seconds: float = PATIENCE_SECONDS,
         state_dir: Path | None = None,
     ) -> None:
