@@ -26,6 +26,7 @@ DEFAULTS = {
     "drain_timeout": timedelta(seconds=25),
     "upload_ttl": timedelta(hours=24),
     "trash_ttl": timedelta(days=30),
+    "audit_downloads": False,
     "allowed_types": ("*/*",),
     "cors_origins": ("*",),
     "fsync": Fsync.COMPLETE,

@@ -139,7 +139,7 @@ async def service(
             opened.push_async_callback(web.close)
         required = settings.auth is Auth.REQUIRED
         identities = Identities(await proofs_of(settings, catalog, clock, opened), required=required)
-        downloads = Downloads(ports, files, uploads)
+        downloads = Downloads(ports, files, uploads, audited=settings.audit_downloads)
         yield Service(ports, uploads, downloads, files, sweeper, watch, events, web, identities)
 
 

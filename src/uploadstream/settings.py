@@ -118,6 +118,7 @@ class Settings(BaseSettings):
     trash_ttl: Duration = Field(
         timedelta(days=30), description="time for which a deleted file can be restored; then it is purged"
     )
+    audit_downloads: bool = Field(default=False, description="have downloads in the audit trail too (true or false)")
     allowed_types: Patterns = Field(
         ("*/*",), description="patterns that a file's detected type must match, separated by commas"
     )

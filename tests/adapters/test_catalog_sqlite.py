@@ -104,7 +104,7 @@ def _after(is_going_on: threading.Event, go_on: threading.Event) -> Act:
     return act
 
 
-def _record_and_fail(connection: Connection, given: Sequence[Audit]) -> Sequence[None]:
+def _record_and_fail(connection: Connection, given: Sequence[tuple[str, Audit]]) -> Sequence[None]:
     writes.record(connection, given)
     connection.exec_driver_sql("INSERT INTO files (id) VALUES ('nonsense')")
     return [None]
@@ -333,7 +333,7 @@ async def test_a_bad_write_fails_alone(catalog: SqliteCatalog) -> None:
     with one_group(catalog):
         answers = [asyncio.ensure_future(published(catalog, file)) for file in files[:20]]
         bad = [
-            catalog.database.writer.ask(Write(_record_and_fail, trail[0])),
+            catalog.database.writer.ask(Write(_record_and_fail, ("ada", trail[0]))),
             asyncio.ensure_future(published(catalog, replace(a_file(), size=2**64))),  # no integer of a database
         ]
         answers += [asyncio.ensure_future(published(catalog, file)) for file in files[20:]]

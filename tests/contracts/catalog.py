@@ -684,8 +684,10 @@ class CatalogContract(KeysContract):
         row = of(a_file(user="bob"), Action.LOSE)
 
         await catalog.record(row)
+        await catalog.record(row, owner="bob")
 
         assert await catalog.events("ada", after=0, limit=10) == [(1, row)]
+        assert await catalog.events("bob", after=0, limit=10) == [(1, row)]
 
     async def test_keys_of_open_uploads_and_of_all_files_are_known(self, catalog: Catalog) -> None:
         session = await created(catalog, a_session())

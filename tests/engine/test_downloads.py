@@ -8,8 +8,9 @@ import pytest
 from tests.engine.world import ANN, BOB, Engine, World, body, declared
 from uploadstream.adapters.memory import MemoryBlobs
 from uploadstream.core.access import Caller
-from uploadstream.core.errors import Gone, NotFound, StorageUnavailable
-from uploadstream.core.files import File
+from uploadstream.core.errors import CatalogUnavailable, Gone, NotFound, StorageUnavailable
+from uploadstream.core.files import Action, Audit, File
+from uploadstream.engine.downloads import Downloads
 from uploadstream.engine.watch import Incoming
 
 SENT = bytes(range(256)) * 20
@@ -185,3 +186,39 @@ async def test_a_file_whose_bytes_are_gone_is_gone_before_anything_is_promised(
 
     with pytest.raises(Gone, match="lost"):
         await engine.downloads.open(file.id, ANN)
+
+
+async def downloads_of(engine: Engine, upload_id: str) -> list[Audit]:
+    """The downloads in the trail."""
+    rows = (await engine.files.audit(upload_id, ANN)).rows
+    return [row for row in rows if row.action is Action.DOWNLOAD]
+
+
+async def test_a_download_is_in_the_trail_of_its_owner_if_that_is_asked_for(world: World, file: File) -> None:
+    guest = Caller("", "test", "192.0.2.9")
+    upload = (await world.engine.uploads.create(declared(None), ANN)).session
+    for audited in (False, True):
+        downloads = Downloads(world.engine.ports, world.engine.files, world.engine.uploads, audited=audited)
+        await downloads.begin(file, guest, start=5, count=7)
+        await downloads.begin(upload, BOB, start=0, count=None)
+
+    (of_file,), (of_upload,) = await downloads_of(world.engine, file.id), await downloads_of(world.engine, upload.id)
+
+    assert (of_file.user_id, of_file.protocol, of_file.address) == ("anonymous", "test", "192.0.2.9")
+    assert of_file.details == {"start": "5", "bytes": "7"}
+    assert (of_upload.user_id, of_upload.details) == ("bob", {"start": "0"})
+    owned = [row for _, row in await world.catalog.events("ann", after=0, limit=10)]
+    assert [row.action for row in owned].count(Action.DOWNLOAD) == 2
+
+
+async def test_without_a_catalog_nothing_is_downloaded_that_would_not_be_in_the_trail(
+    world: World, file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise CatalogUnavailable
+
+    monkeypatch.setattr(world.catalog, "record", away)
+    downloads = Downloads(world.engine.ports, world.engine.files, world.engine.uploads, audited=True)
+
+    with pytest.raises(CatalogUnavailable):
+        await downloads.begin(file, ANN, start=0, count=1)

@@ -18,7 +18,7 @@ from starlette.routing import Mount
 from tests.engine.world import ANN, World, body, declared, memory_world
 from tests.protocols.asgi import assert_problem, client_of
 from uploadstream.core.errors import StorageUnavailable
-from uploadstream.core.files import File
+from uploadstream.core.files import Action, File
 from uploadstream.core.session import Session
 from uploadstream.engine.watch import Incoming
 from uploadstream.http.fields import http_date
@@ -495,3 +495,38 @@ def test_an_upload_without_a_type_has_one_that_says_nothing() -> None:
     session = Session(UNKNOWN, declared(None), 10, "tus", NOON, NOON)
 
     assert answer_upload(session, {}).answer.fields["Content-Type"] == "application/octet-stream"
+
+
+async def test_what_is_sent_is_in_the_trail_and_nothing_else(
+    client: httpx.AsyncClient, world: World, file: File
+) -> None:
+    world.engine.downloads._audited = True
+    upload, done = await begun(world, 4, b"ab"), await stored(world, b"")
+
+    await client.head(path_of(file))
+    await client.get(path_of(file), headers={"If-None-Match": f'"{file.id}"'})
+    await client.get(path_of(file), headers={"Range": "bytes=9999-"})
+    await client.get(path_of(file))
+    await client.get(path_of(file), headers={"Range": "bytes=10-19, 500-509"})
+    await client.get(path_of(done))
+    await client.get(path_of(upload), params={"follow": "true"}, headers={"Range": "bytes=0-0"})
+
+    trails = [(await world.engine.files.audit(one.id, ANN)).rows for one in (file, done, upload)]
+    assert [[row.details for row in rows if row.action is Action.DOWNLOAD] for rows in trails] == [
+        [{"start": "0", "bytes": "1024"}, {"start": "10", "bytes": "20"}],
+        [{"start": "0", "bytes": "0"}],
+        [{"start": "0", "bytes": "1"}],
+    ]
+
+
+async def test_a_follower_of_an_upload_of_any_length_is_in_the_trail(client: httpx.AsyncClient, world: World) -> None:
+    world.engine.downloads._audited = True
+    upload = await begun(world, None, b"ab")
+    following = asyncio.create_task(client.get(path_of(upload), params={"follow": "true"}))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not (rows := (await world.engine.files.audit(upload.id, ANN)).rows)[1:]:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.005)
+
+    assert [row.details for row in rows if row.action is Action.DOWNLOAD] == [{"start": "0"}]
+    await world.engine.uploads.abort(upload.id, ANN)
+    await asyncio.wait([following], timeout=PATIENCE_SECONDS)

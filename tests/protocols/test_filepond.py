@@ -18,7 +18,7 @@ from tests.http.test_problems import EXPECTED
 from tests.protocols.asgi import at_once, client_of, cut_request
 from uploadstream.core.access import Caller
 from uploadstream.core.errors import BadField, LengthMismatch, Refusal, TooLarge, every_refusal
-from uploadstream.core.files import File
+from uploadstream.core.files import Action, File
 from uploadstream.core.media import SNIFF_BYTES
 from uploadstream.core.session import Limits
 from uploadstream.core.sizes import KIB
@@ -885,3 +885,13 @@ async def test_f12_a_cut_list_of_chunks_is_answered_by_nobody(app: Starlette, cl
     sent = await cut_request(app, "POST", f"{URL}?id={upload_id}", {}, b"{", then=at_once)
 
     assert sent[0]["status"] == HTTPStatus.BAD_REQUEST
+
+
+async def test_a_file_that_is_loaded_is_in_the_trail_if_downloads_are(client: httpx.AsyncClient, world: World) -> None:
+    world.engine.downloads._audited = True
+    file_id = await processed(client)
+
+    await client.get(URL, params={"load": file_id})
+
+    (*_, row) = (await world.engine.files.audit(file_id, NOBODY)).rows
+    assert (row.action, row.details) == (Action.DOWNLOAD, {"start": "0", "bytes": str(len(DATA))})

@@ -303,3 +303,22 @@ async def test_bytes_that_are_no_message_are_bad_input(rig: Rig, method: str) ->
         failure = await failure_of(rig.channel.unary_unary(path, bytes, bytes)(b"\xff"))
 
     assert (failure.code, failure.info.metadata["field"]) == (grpc.StatusCode.INVALID_ARGUMENT, "message")
+
+
+async def test_downloads_are_in_the_trail_if_that_is_asked_for(rig: Rig) -> None:
+    rig.world.engine.downloads._audited = True
+    file_id, upload_id = await rig.store(DATA), await rig.create(4)
+    metadata = pb.FileMetadata(upload_id=upload_id)
+    await rig.upload(metadata, *chunks(b"ab"))
+
+    await rig.download(pb.DownloadFileRequest(file_id=file_id, offset=3, length=4))
+    await rig.download(pb.DownloadFileRequest(file_id=upload_id, follow=True, length=1))
+    endless = rig.stub.DownloadFile(pb.DownloadFileRequest(file_id=upload_id, follow=True))
+    await endless.read()
+    endless.cancel()
+
+    trails = [(await rig.stub.ListAudit(pb.ListAuditRequest(file_id=one))).audit for one in (file_id, upload_id)]
+    assert [[dict(row.details) for row in rows if row.action == "download"] for rows in trails] == [
+        [{"start": "3", "bytes": "4"}],
+        [{"start": "0", "bytes": "1"}, {"start": "0"}],
+    ]

@@ -204,10 +204,10 @@ class MemoryCatalog:
         """The number of each user's last row."""
         return {owner: len(self._of_owner.get(owner, [])) for owner in owners}
 
-    async def record(self, audit: Audit) -> None:
-        """Add a row to the trail."""
+    async def record(self, audit: Audit, *, owner: str | None = None) -> None:
+        """Add a row to the trail of `owner`, or of its user."""
         check_audit(audit)
-        self._record(audit, owner=audit.user_id)
+        self._record(audit, owner=audit.user_id if owner is None else owner)
 
     async def known(self, keys: Collection[str]) -> set[str]:
         """Those of `keys` under which there are bytes of an open upload or of a file."""

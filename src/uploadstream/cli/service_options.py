@@ -32,7 +32,13 @@ PANELS: Final = {
         "jwt_audience": "NAME",
         "jwt_user_claim": "NAME",
     },
-    "Where it keeps files": {"data_dir": "DIR", "database": "DSN", "storage": "URL", "fsync": "POLICY"},
+    "Where it keeps files": {
+        "data_dir": "DIR",
+        "database": "DSN",
+        "storage": "URL",
+        "fsync": "POLICY",
+        "audit_downloads": "true|false",
+    },
     "What it takes": {
         "max_file_size": "SIZE",
         "max_chunk_size": "SIZE",

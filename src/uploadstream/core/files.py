@@ -35,6 +35,7 @@ class Action(enum.StrEnum):
     REFUSE = "refuse"
     DELETE = "delete"
     RESTORE = "restore"
+    DOWNLOAD = "download"  # only if that is asked for
     PURGE = "purge"  # its time in the trash was over: nothing is left of it but the trail
     LOSE = "lose"  # the bytes are not in the store any more
     HOOK_FAIL = "hook_fail"  # the application around us was told of it, and failed

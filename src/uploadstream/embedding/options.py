@@ -32,6 +32,7 @@ class Options(TypedDict, total=False):
     drain_timeout: timedelta | str
     upload_ttl: timedelta | str
     trash_ttl: timedelta | str
+    audit_downloads: bool
     allowed_types: str | tuple[str, ...]
     rate_uploads: str
     max_active_uploads: int | str

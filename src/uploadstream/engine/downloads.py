@@ -8,13 +8,14 @@ from typing import Final
 
 from uploadstream.core.access import Caller, Scope
 from uploadstream.core.errors import StorageUnavailable
-from uploadstream.core.files import File
+from uploadstream.core.files import Action, File, audit_of
+from uploadstream.core.session import Session
 from uploadstream.core.sizes import MIB
 from uploadstream.engine.contents import Contents, Opened
 from uploadstream.engine.files import Files
 from uploadstream.engine.sums import sum_of
 from uploadstream.engine.uploads import Uploaded, Uploads
-from uploadstream.ports import BlobStore, Ports
+from uploadstream.ports import BlobStore, Catalog, Clock, Ports
 
 FOLLOW_SECONDS: Final = 0.1
 
@@ -22,15 +23,29 @@ FOLLOW_SECONDS: Final = 0.1
 class Downloads:
     """Every protocol's way to read."""
 
-    def __init__(self, ports: Ports, files: Files, uploads: Uploads) -> None:
+    def __init__(self, ports: Ports, files: Files, uploads: Uploads, *, audited: bool = False) -> None:
         self._blobs: BlobStore = ports.blobs
         self._contents = Contents(ports)
+        self._catalog: Catalog = ports.catalog
+        self._clock: Clock = ports.clock
         self._files = files
         self._uploads = uploads
+        self._audited = audited
 
     async def open(self, file_id: str, caller: Caller) -> File:
         """The file to be read. NotFound, Gone."""
         return await self._files.open(file_id, caller)
+
+    async def begin(self, found: File | Session, caller: Caller, *, start: int, count: int | None) -> None:
+        """To be called before the first byte is sent: if downloads are to be in the trail, this one is.
+
+        `count`: how many bytes were asked for, from `start` on; None: all that will come.
+        """
+        if self._audited:
+            owner = found.user_id if isinstance(found, File) else found.declared.user_id
+            asked = {"start": str(start)} | ({} if count is None else {"bytes": str(count)})
+            audit = audit_of(found.id, Action.DOWNLOAD, caller, at=self._clock.now(), **asked)
+            await self._catalog.record(audit, owner=owner)
 
     def read(self, file: File, *, start: int, stop: int, piece_size: int) -> AsyncIterator[bytes]:
         """Its bytes from `start` up to `stop`, in pieces."""

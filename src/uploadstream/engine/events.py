@@ -63,8 +63,8 @@ KINDS: Final[Mapping[Action, Kind]] = {
     Action.HOOK_FAIL: Kind.HOOK_FAILED,
 }
 
-# What is nothing of an upload or a file.
-UNTOLD: Final = frozenset({Action.KEY_CREATE, Action.KEY_REVOKE})
+# What is nothing of an upload or a file, or changes none.
+UNTOLD: Final = frozenset({Action.DOWNLOAD, Action.KEY_CREATE, Action.KEY_REVOKE})
 
 
 @dataclass(frozen=True, slots=True)

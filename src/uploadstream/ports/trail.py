@@ -33,8 +33,8 @@ class Trail(Protocol):
         """The number of each user's last row; 0 for one that has none."""
         ...
 
-    async def record(self, audit: Audit) -> None:
-        """Add a row to the trail that goes with no other change; its user is taken for its owner."""
+    async def record(self, audit: Audit, *, owner: str | None = None) -> None:
+        """Add a row to the trail that goes with no other change, about something of `owner`, or of the row's user."""
         ...
 
     async def deletion_stats(self, user_id: str | None) -> DeletionStats:

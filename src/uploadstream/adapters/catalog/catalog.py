@@ -163,10 +163,11 @@ class SqlCatalog(Generic[Over]):
         """The number of each user's last row."""
         return await self._list(queries.newest_events, owners)
 
-    async def record(self, audit: Audit) -> None:
-        """Add a row to the trail."""
+    async def record(self, audit: Audit, *, owner: str | None = None) -> None:
+        """Add a row to the trail of `owner`, or of its user."""
         check_audit(audit)
-        await self._write(writes.record, audit, owner=audit.user_id)
+        owner = audit.user_id if owner is None else owner
+        await self._write(writes.record, (owner, audit), owner=owner)
 
     async def known(self, keys: Collection[str]) -> set[str]:
         """Those of `keys` under which there are bytes of an open upload or of a file."""

@@ -200,9 +200,9 @@ def gather(connection: Connection, given: Sequence[str]) -> Sequence[bool]:
     return outcomes
 
 
-def record(connection: Connection, given: Sequence[Audit]) -> Sequence[None]:
-    """Add rows to the trail."""
-    record_for(connection, [(audit.user_id, audit) for audit in given])
+def record(connection: Connection, given: Sequence[tuple[str, Audit]]) -> Sequence[None]:
+    """Add rows to the trails of their owners."""
+    record_for(connection, given)
     return [None] * len(given)
 
 

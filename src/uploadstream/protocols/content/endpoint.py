@@ -71,12 +71,15 @@ class Content:
             found = await self._downloads.open_or_follow(file_id, caller)
             if found.file is None:
                 following = answer_upload(found.session, asked)
-                return _without_body(request, following.answer) or self._follow(found.session, caller, following)
+                return _without_body(request, following.answer) or await self._follow(found.session, caller, following)
         file = await self._downloads.open(file_id, caller)
         answer = answer_file(file, asked, inline=inline, boundary=secrets.token_hex(16))
-        return _without_body(request, answer) or await self._send(request.scope, file, answer)
+        return _without_body(request, answer) or await self._send(request.scope, caller, file, answer)
 
-    async def _send(self, scope: Scope, file: File, answer: Answer) -> ASGIApp:
+    async def _send(self, scope: Scope, caller: Caller, file: File, answer: Answer) -> ASGIApp:
+        spans = [part for part in answer.body if isinstance(part, Span)]
+        start = spans[0].start if spans else 0
+        await self._downloads.begin(file, caller, start=start, count=sum(map(len, spans)))
         body = messages(scope, answer.body, read=partial(self._read, file), opened=partial(self._opened, file))
         return Streaming(answer, await begun(body))
 
@@ -86,10 +89,10 @@ class Content:
     def _opened(self, file: File, span: Span) -> AsyncIterator[Opened] | None:
         return self._downloads.opened(file, start=span.start, stop=span.stop)
 
-    def _follow(self, session: Session, caller: Caller, following: Following) -> ASGIApp:
-        pieces = self._downloads.follow(
-            session.id, caller, start=following.start, stop=following.stop, piece_size=PIECE_SIZE
-        )
+    async def _follow(self, session: Session, caller: Caller, following: Following) -> ASGIApp:
+        start, stop = following.start, following.stop
+        await self._downloads.begin(session, caller, start=start, count=None if stop is None else stop - start)
+        pieces = self._downloads.follow(session.id, caller, start=start, stop=stop, piece_size=PIECE_SIZE)
         return Streaming(following.answer, pieces_as_messages(pieces))
 
 

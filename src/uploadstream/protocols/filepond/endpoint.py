@@ -174,6 +174,7 @@ class FilePond:
         if wanted.startswith(URL_BEGINNINGS):  # a `load` of what is not here
             return await self._hand_on(call, wanted)
         file = await self._downloads.open(wanted, call.caller)
+        await self._downloads.begin(file, call.caller, start=0, count=file.size)
         pieces = self._downloads.read(file, start=0, stop=file.size, piece_size=PIECE_SIZE)
         return StreamingResponse(pieces, headers=write_file(file))
 

@@ -59,6 +59,7 @@ class FileService:
         if session is None:
             file = await self._downloads.open(request.file_id, caller)
             start, stop = messages.read_span(request, size=file.size)
+            await self._downloads.begin(file, caller, start=start, count=stop - start)
             info = messages.write_info(file)
             pieces = self._downloads.read(file, start=start, stop=stop, piece_size=PIECE_SIZE)
         else:
@@ -67,6 +68,7 @@ class FileService:
             info = messages.write_info_so_far(session)
             # without a length the end is the file's: that of the upload is not enough, it may yet be refused
             end = stop if request.length else None
+            await self._downloads.begin(session, caller, start=start, count=None if end is None else end - start)
             pieces = self._downloads.follow(session.id, caller, start=start, stop=end, piece_size=PIECE_SIZE)
         yield pb.DownloadFileResponse(info=info).SerializeToString()
         async for piece in pieces:
