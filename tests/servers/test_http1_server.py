@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -76,6 +77,22 @@ async def test_a_body_is_asked_for_when_it_is_wanted_and_not_before(form: Form, 
 
     assert (answer.status, answer.body) == (200, b"/ 4")
     assert "connection" not in answer.fields
+
+
+async def test_what_is_written_is_sent_at_once() -> None:
+    """Not only when the client has acknowledged what was sent before, which systems put off by 40 ms."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, body=b"hello")
+
+    async with serving(app) as running:
+        client = await running.connect()
+        await client.send(sized(b""))
+        await client.answer()
+        [connection] = running.server.server_state.connections
+        plain = connection.transport.get_extra_info("socket")
+
+        assert plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_a_body_that_is_not_wanted_is_not_asked_for() -> None:

@@ -58,7 +58,8 @@ def _bind_all(host: str, port: int, options: list[int]) -> list[socket.socket]:
 
 
 def _bind(family: int, address: tuple[str | int, ...], options: list[int]) -> socket.socket:
-    one = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio looks at the protocol before it lets a connection send at once what it has (TCP_NODELAY)
+    one = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         for option in options:
             one.setsockopt(socket.SOL_SOCKET, option, 1)
