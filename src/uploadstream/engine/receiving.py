@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from uploadstream.core.access import Caller
-from uploadstream.core.errors import StorageUnavailable, Unavailable, UploadClosed
+from uploadstream.core.digests import Digest, check_computed
+from uploadstream.core.errors import ChecksumMismatch, StorageUnavailable, Unavailable, UploadClosed
 from uploadstream.core.files import Action, Audit, File, audit_of, file_of
 from uploadstream.core.media import SNIFF_BYTES, check_allowed, check_declared
 from uploadstream.core.parts import Part
 from uploadstream.core.session import Aborted, End, Limits, Published, Sealed, Session
+from uploadstream.core.sizes import MIB
 from uploadstream.core.turns import sender
 from uploadstream.engine.admission import Admission
 from uploadstream.engine.buffers import Buffers
@@ -23,7 +25,7 @@ from uploadstream.engine.cancels import uncancelled
 from uploadstream.engine.checking import CheckedSink
 from uploadstream.engine.hooks import Hooks, NoHooks
 from uploadstream.engine.intake import Intake, Received, Terms
-from uploadstream.engine.sums import NoteKeeper, crc_so_far
+from uploadstream.engine.sums import NoteKeeper, crc_so_far, sum_of
 from uploadstream.engine.watch import Incoming, Pour, Pouring, Watch
 from uploadstream.ports import Bytes, Ports, Sink
 
@@ -142,6 +144,16 @@ class Receiver:
         published = await self.admission.publish(file, audit, caller)
         await self._hooks.completed(published)
         return published
+
+    async def check_whole(self, session: Session, caller: Caller, digest: Digest) -> None:
+        """End an upload whose bytes have another checksum than was said of all of them. ChecksumMismatch."""
+        size = session.offset
+        pieces = self._blobs.read(session.id, start=0, stop=size, piece_size=MIB) if size else None
+        try:
+            check_computed(await sum_of(pieces, digest.algorithm), digest, at=0)
+        except ChecksumMismatch as error:
+            await self.end(session, caller, End.REFUSED, why=str(error))
+            raise
 
     async def end(self, session: Session, caller: Caller, how: End, *, why: str = "") -> None:
         """End an upload without a file: first the row, so that nobody comes back to it, then its bytes."""

@@ -14,16 +14,8 @@ from typing import Final
 
 from uploadstream.core.access import Caller, Scope
 from uploadstream.core.allowances import LimitReached
-from uploadstream.core.digests import Digest, check_computed
-from uploadstream.core.errors import (
-    Busy,
-    ChecksumMismatch,
-    ContentRefused,
-    LengthMismatch,
-    Refusal,
-    StorageFull,
-    TakenOver,
-)
+from uploadstream.core.digests import Digest
+from uploadstream.core.errors import Busy, ContentRefused, LengthMismatch, Refusal, StorageFull, TakenOver
 from uploadstream.core.files import Action, File, audit_of, visible_file, visible_upload
 from uploadstream.core.ids import check_id
 from uploadstream.core.media import check_content_type
@@ -39,7 +31,6 @@ from uploadstream.core.session import (
     check_declaration,
     check_length,
 )
-from uploadstream.core.sizes import MIB
 from uploadstream.engine.checking import Given
 from uploadstream.engine.files import Files
 from uploadstream.engine.hooks import Hooks, NoHooks, Terms
@@ -47,7 +38,6 @@ from uploadstream.engine.intake import Received
 from uploadstream.engine.joining import joined
 from uploadstream.engine.receiving import Receiver
 from uploadstream.engine.repeats import without_known
-from uploadstream.engine.sums import sum_of
 from uploadstream.engine.watch import Incoming, Pour, Pouring
 from uploadstream.ports import Ports
 
@@ -242,19 +232,9 @@ class Uploads:
         self, session: Session, caller: Caller, received: Received, digest: Digest | None = None
     ) -> Uploaded:
         if digest is not None:
-            await self._check_whole(session, caller, digest)
+            await self._receiver.check_whole(session, caller, digest)
         file = await self._receiver.publish(session, caller, received)
         return Uploaded(_complete(file, self.limits), file)
-
-    async def _check_whole(self, session: Session, caller: Caller, digest: Digest) -> None:
-        """End an upload whose bytes have another checksum than was said of all of them. ChecksumMismatch."""
-        size = session.offset
-        pieces = self._blobs.read(session.id, start=0, stop=size, piece_size=MIB) if size else None
-        try:
-            check_computed(await sum_of(pieces, digest.algorithm), digest, at=0)
-        except ChecksumMismatch as error:
-            await self._receiver.end(session, caller, End.REFUSED, why=str(error))
-            raise
 
     async def store_whole(self, declared: Declared, caller: Caller, pour: Pour, *, digest: Given | None = None) -> File:
         """Receive a whole file, all or nothing: whatever goes wrong, nothing of it is left. Errors as of `append`."""
