@@ -10,7 +10,7 @@ from starlette.types import Scope as AsgiScope
 from tests.core.refusals import refusal_of
 from uploadstream.core.access import Caller, Credentials, Identity, Scope, Unauthenticated, WrongCredentials
 from uploadstream.core.errors import BadField
-from uploadstream.http.callers import KNOWN, Asked, caller_of, credentials_of
+from uploadstream.http.callers import AGAIN, KNOWN, Asked, caller_of, check_still, credentials_of
 
 
 def request(*fields: tuple[str, str], query: str = "", client: tuple[str, int] | None = ("192.0.2.1", 1)) -> Request:
@@ -123,3 +123,45 @@ async def test_options_is_nobody_s_way_round_the_question_who_asks() -> None:
 
     assert isinstance(asked, Unauthenticated)
     assert isinstance(await found(method="OPTIONS"), WrongCredentials)
+
+
+async def still(before: Identity | None, now: object) -> Exception | None:
+    """How a request fares that is asked about again."""
+
+    async def again() -> object:
+        return now
+
+    asked = request()
+    asked.scope.update({KNOWN: before, AGAIN: again})
+    try:
+        await check_still(asked)
+    except Unauthenticated as error:
+        return error
+    return None
+
+
+async def test_who_is_let_in_for_long_is_asked_about_again() -> None:
+    ann, revoked = Identity("ann"), WrongCredentials("API key is not valid")
+
+    assert await still(ann, Identity("ann")) is None
+    assert await still(None, None) is None
+    assert await still(ann, revoked) is revoked
+    for now in (None, Identity("bob")):
+        assert isinstance(await still(ann, now), WrongCredentials)
+    await check_still(request())
+
+
+async def test_the_application_around_us_is_asked_once_a_request() -> None:
+    scopes: list[AsgiScope] = []
+
+    async def app(scope: AsgiScope, _: Receive, __: Send) -> None:
+        scopes.append(scope)
+
+    async def nobody(_: Credentials) -> None:
+        return None
+
+    for options in ({}, {"authenticate": bob}):
+        asked = {**request().scope, "method": "GET"}
+        await Asked(app, nobody, **options)(asked, None, None)  # type: ignore[arg-type]
+
+    assert [AGAIN in scope for scope in scopes] == [True, False]

@@ -11,10 +11,12 @@ import pytest
 
 from tests.engine.world import ANN, World, body, declared, memory_world
 from tests.http_rig import Client, Serving, serving
+from uploadstream.core.access import Credentials, Identity, WrongCredentials
 from uploadstream.core.errors import CatalogUnavailable
 from uploadstream.core.files import File
 from uploadstream.engine import events as engine_events
 from uploadstream.engine.watch import Incoming
+from uploadstream.http.callers import Asked
 from uploadstream.protocols.rest.endpoints import Rest
 from uploadstream.servers.http1 import HttpLimits
 
@@ -230,3 +232,25 @@ async def test_a_client_that_does_not_read_is_dropped(world: World) -> None:
                 await stored(world, name="n" * 250)
                 stored_count += 1
                 assert stored_count < 50_000, "it is told of as much as it likes"
+
+
+async def test_whose_key_is_revoked_is_told_nothing_more(world: World) -> None:
+    good = True
+
+    async def identify(_: Credentials) -> Identity:
+        if not good:
+            raise WrongCredentials("API key is not valid")
+        return Identity("ann")
+
+    engine = world.engine
+    app = Asked(Rest(engine.files, engine.uploads, engine.events).app(title="t", version="0"), identify)
+    async with serving(app) as server:
+        stream = await opened(server, "")
+        await stored(world, "before.bin")
+        assert (await stream.event())["event"] == "completed"
+
+        good = False
+        await stored(world, "after.bin")
+
+        assert await stream.block() == {}
+        await nobody_listens(world)

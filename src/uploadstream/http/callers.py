@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from http import HTTPMethod
 from typing import Final
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from uploadstream.core.access import Caller, Credentials, Identify, Identity, Unauthenticated, caller_as, check_user
+from uploadstream.core.access import (
+    Caller,
+    Credentials,
+    Identify,
+    Identity,
+    Unauthenticated,
+    WrongCredentials,
+    caller_as,
+    check_user,
+)
 from uploadstream.core.errors import Refusal
 from uploadstream.http.browsers import cookie_of
 from uploadstream.http.fields import check_single, read_text
@@ -18,6 +28,9 @@ from uploadstream.http.rate_limits import hears
 
 # Where a request has the identity that was found, or None, or the refusal to let it in.
 KNOWN: Final = "uploadstream.identity"
+
+# Where it has what finds that out again.
+AGAIN: Final = "uploadstream.identity.again"
 
 # The extension of a connection's server that says whom the client's certificate names.
 CERTIFICATE: Final = "uploadstream.certificate"
@@ -41,7 +54,10 @@ class Asked:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] == "http":
-            scope = {**scope, KNOWN: await self._found(Request(scope))}
+            request = Request(scope)
+            scope = {**scope, KNOWN: await self._found(request)}
+            if self._authenticate is None:  # what is around us is asked once a request
+                scope[AGAIN] = partial(self._found, request)
         await self._app(scope, receive, send)
 
     async def _found(self, request: Request) -> Identity | Refusal | None:
@@ -54,6 +70,16 @@ class Asked:
             return Identity(check_user(await self._authenticate(request)))
         except Refusal as error:
             return error
+
+
+async def check_still(request: Request) -> None:
+    """Raise Unauthenticated if the request's sender would not be let in as the same user any more."""
+    if AGAIN in request.scope:
+        before, now = request.scope[KNOWN], await request.scope[AGAIN]()
+        if isinstance(now, Refusal):
+            raise now
+        if (before and before.user_id) != (now and now.user_id):
+            raise WrongCredentials("These credentials are not valid any more")
 
 
 def credentials_of(request: Request) -> Credentials:

@@ -21,10 +21,10 @@ from uploadstream.core.errors import BadField, NoThumbnail, Refusal
 from uploadstream.engine.events import Events
 from uploadstream.engine.files import Files
 from uploadstream.engine.uploads import Uploads
-from uploadstream.http.callers import caller_of
+from uploadstream.http.callers import caller_of, check_still
 from uploadstream.http.problems import failed, refusal, unnamed_problem
 from uploadstream.protocols.rest import documentation
-from uploadstream.protocols.rest.events import IDLE_SECONDS, EventStream, read_after, write_events
+from uploadstream.protocols.rest.events import IDLE_SECONDS, EventStream, as_long_as, read_after, write_events
 from uploadstream.protocols.rest.queries import NOT_NEGATIVE, ROWS, FilesQuery
 from uploadstream.protocols.rest.spellings import (
     AuditPageOut,
@@ -234,8 +234,8 @@ class Rest:
         """What the user deletes, when, how old it was, and how much of it comes back."""
         return write_stats(await self._files.deletion_stats(caller))
 
-    async def events(self, caller: Who, last_event_id: LastEvent = "", after: After = "") -> Response:
+    async def events(self, request: Request, caller: Who, last_event_id: LastEvent = "", after: After = "") -> Response:
         """What goes on with the user's uploads and files, as server-sent events, until the client or server ends it."""
         place = await self._events.place(caller, after=read_after(last_event_id, after))
-        told = self._events.follow(place, idle_seconds=IDLE_SECONDS)
+        told = as_long_as(partial(check_still, request), self._events.follow(place, idle_seconds=IDLE_SECONDS))
         return EventStream(write_events(place, told, self._uploads.expires_at))

@@ -6,7 +6,7 @@ progress has none, so that the id stays that of the trail.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import datetime
 from typing import Final
@@ -52,6 +52,16 @@ def read_after(field: str, asked: str) -> int | None:
     The field wins: a browser that comes again has it from us, and its link is still the one it began with.
     """
     return read_count("Last-Event-ID", field or asked or None)
+
+
+async def as_long_as(
+    check: Callable[[], Awaitable[None]], events: AsyncGenerator[Event | None]
+) -> AsyncGenerator[Event | None]:
+    """The events until `check` refuses: whose key is revoked is told nothing more."""
+    async with aclosing(events):
+        async for event in events:
+            await check()
+            yield event
 
 
 async def write_events(
