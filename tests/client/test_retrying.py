@@ -103,3 +103,25 @@ async def test_patience_comes_back_with_progress() -> None:
         return await attempt()
 
     assert await patience.until_done(progressing) == 9
+
+
+async def test_waiting_for_a_turn_costs_no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrying, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(retrying, "LONGEST_WAIT_SECONDS", 0.001)
+    turn = passing("RATE_LIMITED", retry_after_seconds=0.02)
+
+    assert await Patience(0.05, Contact()).until_done(Failing(9, turn)) == 10
+    with pytest.raises(UploadError, match="away"):
+        await Patience(0.05, Contact()).until_done(Failing(9, passing("TOO_MANY_ACTIVE", retry_after_seconds=0.02)))
+    with pytest.raises(UploadError, match="away"):
+        await Patience(5, Contact()).until_done(Failing(1, passing("RATE_LIMITED", retry_after_seconds=60)))
+
+
+async def test_whoever_waits_for_a_turn_comes_a_little_later_than_all_others() -> None:
+    waits: list[float] = []
+
+    await Patience(60, Contact()).until_done(
+        Failing(1, passing("RATE_LIMITED", retry_after_seconds=0.1)), lambda _, seconds: waits.append(seconds)
+    )
+
+    assert 0.1 < waits[0] <= 0.1 + retrying.FIRST_WAIT_SECONDS

@@ -39,6 +39,7 @@ class Command:
 COMMANDS: Final = {
     "serve": Command("serve", "serve", "Serve uploads and downloads over gRPC and HTTP.", _SERVER),
     "migrate": Command("migrate", "migrate", "Bring the catalog's schema up to date.", _SERVER),
+    "limits": Command("limits", "limits", "Show what a user may and has, or say what it may.", _SERVER),
     "put": Command("put", "put", "Send files; what was cut before is continued.", _FILES),
     "get": Command("get", "get", "Fetch a file; what was cut before is continued.", _FILES),
     "ls": Command("listings", "ls", "List your files, or your trash.", _FILES),

@@ -16,7 +16,8 @@ from uploadstream.client.endpoint import Endpoint
 from uploadstream.client.errors import UploadError
 from uploadstream.client.transport import Page
 from uploadstream.client.values import AuditEntry, DeletionStats, FileInfo, UploadInfo
-from uploadstream.core.errors import Busy, OffsetMismatch, TakenOver
+from uploadstream.core.allowances import QuotaExceeded, RateLimited, TooManyActive
+from uploadstream.core.errors import Busy, OffsetMismatch, StorageFull, TakenOver
 
 # What a status means where the answer names no reason of its own, as those of tus do not.
 _REASONS: Final = {
@@ -27,6 +28,13 @@ _REASONS: Final = {
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: errors.TYPE_MISMATCH,
     HTTPStatus.LOCKED: Busy.reason,
     460: errors.CHECKSUM_MISMATCH,
+}
+# The same of statuses that mean more than one thing: how our sentences begin.
+_BY_WORDS: Final = {
+    "Rate limit: ": RateLimited.reason,
+    "Active uploads: ": TooManyActive.reason,
+    "Quota: ": QuotaExceeded.reason,
+    "Storage is full, ": StorageFull.reason,
 }
 _PASSING: Final = {
     HTTPStatus.REQUEST_TIMEOUT,
@@ -98,6 +106,9 @@ def _reason_of(response: httpx.Response, problem: Mapping[str, Any], message: st
         return TakenOver.reason
     if "invalid_token" in response.headers.get("www-authenticate", ""):
         return errors.WRONG_CREDENTIALS
+    for beginning, reason in _BY_WORDS.items():
+        if message.startswith(beginning):
+            return reason
     return _REASONS.get(response.status_code) or f"HTTP_{response.status_code}"
 
 

@@ -2,7 +2,8 @@
 
 What may pass is tried again after an exponential wait with full jitter, or after what the server asks for. The
 patience is about time *without progress*: it is counted from the first failure after the last step forward, so a
-transfer that keeps moving may fail as often as it likes.
+transfer that keeps moving may fail as often as it likes. A server that says when its user may begin again is waited for
+as it says, which costs no patience unless it says longer than there is.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from uploadstream.client.errors import UploadError
+from uploadstream.client.errors import RATE_LIMITED, UploadError
 
 FIRST_WAIT_SECONDS: Final = 0.25
 LONGEST_WAIT_SECONDS: Final = 15.0
@@ -82,14 +83,19 @@ class Patience:
         self._contact.is_made = self._contact.is_made or error.came_from_server
         return error.is_passing
 
-    def _count_failure(self, _: RetryCallState) -> None:
-        self._failing_since = self._failing_since or time.monotonic()
+    def _count_failure(self, state: RetryCallState) -> None:
+        if _error_of(state).reason == RATE_LIMITED:  # each time, somebody of the same user began instead
+            self._failing_since = None
+        else:
+            self._failing_since = self._failing_since or time.monotonic()
         self._failures += 1
 
     def _wait_seconds(self, state: RetryCallState) -> float:
         ceiling = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** (self._failures - 1))
         jittered = random.uniform(0, ceiling)  # noqa: S311 - spreads clients out, keeps nothing secret
-        return max(_error_of(state).retry_after_seconds or 0.0, jittered)
+        error = _error_of(state)
+        asked = error.retry_after_seconds or 0.0
+        return asked + jittered if error.reason == RATE_LIMITED else max(asked, jittered)
 
     def _is_at_its_end(self, state: RetryCallState) -> bool:
         now = time.monotonic()
