@@ -33,8 +33,8 @@ from uploadstream.core.dsns import Dsn
 KILLS = 20
 SEED = 20261121
 AT_ONCE = 8
-SIZES = (0, 1, 300, 65_537, 1 << 20, 3 << 20)
-PIECES = (200, 100_000, 1 << 20)
+SIZES = (0, 1, 300, 65_537, 1 << 20)
+PIECES = (200, 100_000, 600_000)
 DATABASE = "catalog"
 # The server answers within five seconds; a busy machine takes its own time.
 ANSWER_SECONDS_MAX = 30.0
