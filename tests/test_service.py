@@ -14,6 +14,7 @@ from tests.http_rig import serving
 from tests.protocols.asgi import client_of
 from tests.running_server import RunningServer
 from uploadstream import app, upkeep
+from uploadstream.adapters.catalog import places
 from uploadstream.core.errors import Busy, StorageUnavailable
 from uploadstream.settings import Settings, load
 
@@ -51,7 +52,7 @@ async def test_a_service_that_cannot_start_keeps_nothing_open(tmp_path: Path, mo
             raise StorageUnavailable
 
     before = {thread.name for thread in threading.enumerate()}
-    monkeypatch.setattr(app, "DiskLeases", NoLeases)
+    monkeypatch.setattr(places, "DiskLeases", NoLeases)
 
     with pytest.raises(StorageUnavailable):
         async with app.service(settings_of(tmp_path)):

@@ -19,11 +19,11 @@ from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import ASGIApp
 
 from uploadstream.adapters.blobs_disk import DiskBlobs
-from uploadstream.adapters.catalog.places import open_catalog
+from uploadstream.adapters.catalog.places import open_catalog, open_leases
 from uploadstream.adapters.catalog.schema import WrongSchema
 from uploadstream.adapters.disk_files import make_directories
 from uploadstream.adapters.jwt_keys import BadKey
-from uploadstream.adapters.leases_disk import AMONG_BLOBS, DiskLeases
+from uploadstream.adapters.leases_disk import AMONG_BLOBS
 from uploadstream.adapters.system import SystemClock
 from uploadstream.adapters.web import HttpWeb
 from uploadstream.core.errors import Draining
@@ -32,6 +32,7 @@ from uploadstream.engine.buffers import Buffers
 from uploadstream.engine.chunks import Chunks
 from uploadstream.engine.downloads import Downloads
 from uploadstream.engine.events import Events
+from uploadstream.engine.fencing import fencing
 from uploadstream.engine.files import Files
 from uploadstream.engine.hooks import Hooks, NoHooks
 from uploadstream.engine.identities import Identities
@@ -121,9 +122,8 @@ async def service(
         blobs = DiskBlobs(settings.blobs_path, fsync=settings.fsync, new=await catalog.store_id() is None)
         opened.callback(blobs.close)
         await pair(catalog, blobs, new_id=clock.new_id(), place=str(settings.blobs_path.resolve()))
-        leases = DiskLeases(settings.blobs_path / AMONG_BLOBS)
-        opened.callback(leases.close)
-        ports = Ports(catalog, blobs, leases.listen(), clock)
+        leases = open_leases(settings.catalog, catalog, settings.blobs_path / AMONG_BLOBS, fencing(catalog, blobs))
+        ports = Ports(catalog, blobs, await opened.enter_async_context(leases), clock)
         watch = Watch(read_timeout_seconds=settings.read_timeout.total_seconds())
         hooks = hooks_on(ports)
         opened.push_async_callback(hooks.close)

@@ -8,13 +8,14 @@ from typing import Final
 
 from uploadstream.adapters.blobs_disk import DiskBlobs
 from uploadstream.adapters.catalog.places import migrate as migrate_catalog
-from uploadstream.adapters.catalog.places import open_catalog
+from uploadstream.adapters.catalog.places import open_catalog, open_leases
 from uploadstream.adapters.catalog.schema import HEAD, WrongSchema
 from uploadstream.adapters.disk_files import make_directories
-from uploadstream.adapters.leases_disk import AMONG_BLOBS, DiskLeases
+from uploadstream.adapters.leases_disk import AMONG_BLOBS
 from uploadstream.adapters.system import SystemClock
 from uploadstream.core.access import Caller
 from uploadstream.core.files import File
+from uploadstream.engine.fencing import fencing
 from uploadstream.engine.pairing import WrongStore, check_pair
 from uploadstream.engine.purging import Purged, Purger
 from uploadstream.engine.verify import Verdict, verify
@@ -37,9 +38,8 @@ async def stands_on(settings: Settings) -> AsyncIterator[Ports]:
         blobs = DiskBlobs(settings.blobs_path, new=False)
         opened.callback(blobs.close)
         await check_pair(catalog, blobs, place=str(settings.blobs_path.resolve()))
-        leases = DiskLeases(settings.blobs_path / AMONG_BLOBS)
-        opened.callback(leases.close)
-        yield Ports(catalog, blobs, leases, SystemClock())
+        leases = open_leases(settings.catalog, catalog, settings.blobs_path / AMONG_BLOBS, fencing(catalog, blobs))
+        yield Ports(catalog, blobs, await opened.enter_async_context(leases), SystemClock())
 
 
 async def migrate(settings: Settings) -> tuple[str | None, str]:

@@ -179,7 +179,7 @@ class LeasesContract:
             for number, key in enumerate(keys):
                 group.create_task(hold(key, who=(leases, rival)[number % 2]))
 
-        assert all([await is_free(leases, key) for key in keys])
+        assert all(await asyncio.gather(*(is_free(leases, key) for key in keys)))
 
     async def test_of_many_that_want_a_key_each_gets_it_alone(self, leases: Leases, rival: Leases) -> None:
         inside = 0

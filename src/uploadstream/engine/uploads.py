@@ -239,9 +239,12 @@ class Uploads:
     async def store_whole(self, declared: Declared, caller: Caller, pour: Pour, *, digest: Given | None = None) -> File:
         """Receive a whole file, all or nothing: whatever goes wrong, nothing of it is left. Errors as of `append`."""
         session = await self._begin(declared, caller)
+        session = replace(session, is_whole=await self._admission.counting(session.declared.user_id) is not None)
         pouring = Pouring(caller.address)
-        async with self._held(session.id, caller, pouring, new=True):
-            session = await self._begin_whole(session, caller)
+        # one that is counted has a row, from which the sweeper knows its id
+        async with self._held(session.id, caller, pouring, new=not session.is_whole):
+            if session.is_whole:
+                await self._begin_whole(session, caller)
             try:
                 incoming = Incoming(pour, complete=True, digest=digest)
                 received = await self._receiver.receive(session, Received.nothing(), pouring, incoming, whole=True)
@@ -251,19 +254,15 @@ class Uploads:
                 await self._receiver.discard(session)
                 raise
 
-    async def _begin_whole(self, session: Session, caller: Caller) -> Session:
-        """The session; where its user is limited it has a row, so that it is counted. LimitReached."""
-        if await self._admission.counting(session.declared.user_id) is None:
-            return session
-        counted = replace(session, is_whole=True)
+    async def _begin_whole(self, session: Session, caller: Caller) -> None:
+        """Give an upload whose user is limited a row, so that it is counted. LimitReached."""
         try:
-            await self._admission.begin(counted, None, caller)
+            await self._admission.begin(session, None, caller)
         except LimitReached:
             raise
         except BaseException:
-            await self._receiver.discard(counted)
+            await self._receiver.discard(session)
             raise
-        return counted
 
     async def abort(self, upload_id: str, caller: Caller) -> None:
         """End an open upload without a file, nothing of it is left; or delete its file. NotFound, Gone, Busy."""

@@ -57,6 +57,8 @@ class SqlCatalog(Generic[Over]):
 
     def __init__(self, database: Over) -> None:
         self.database: Final = database
+        # By which lease of this process something is done to an upload; None where leases cannot be lost.
+        self.claim_of: Callable[[str], object | None] = lambda _: None
 
     async def close(self) -> None:
         """Do what was asked for, then let go of the database. Whatever is asked for later gets CatalogUnavailable."""
@@ -74,7 +76,7 @@ class SqlCatalog(Generic[Over]):
 
     async def drop_whole(self, session: Session) -> None:
         """Forget an upload that was all or nothing."""
-        await self._write(usage.drop_wholes, session.id, owner=session.declared.user_id)
+        await self._write(usage.drop_wholes, session.id, owner=session.declared.user_id, held=session.id)
 
     async def upload(self, upload_id: str) -> Session | None:
         """An upload that is open or ended without a file."""
@@ -87,7 +89,7 @@ class SqlCatalog(Generic[Over]):
     async def declare_length(self, session: Session, length: int, allowance: Allowance | None = None) -> None:
         """Remember the length of an open upload."""
         owner = session.declared.user_id
-        await self._write(writes.declare_lengths, (session.id, length, allowance), owner=owner)
+        await self._write(writes.declare_lengths, (session.id, length, allowance), owner=owner, held=session.id)
 
     async def describe_upload(self, upload_id: str, *, filename: str, chunk_size: int | None) -> None:
         """Remember the name and the chunk size of an open upload."""
@@ -97,13 +99,13 @@ class SqlCatalog(Generic[Over]):
     async def end_upload(self, session: Session, audit: Audit) -> None:
         """Remember that an upload has ended without a file; nothing if it is not open any more."""
         check_audit(audit)
-        await self._write(writes.end_uploads, (session, audit), owner=session.declared.user_id)
+        await self._write(writes.end_uploads, (session, audit), owner=session.declared.user_id, held=session.id)
 
     async def publish(self, file: File, audit: Audit, allowance: Allowance | None = None) -> File:
         """Add the file, its audit row and its job, and drop its upload; or give the file that is there already."""
         check_file(file)
         check_audit(audit)
-        return await self._write(writes.publish, (file, audit, allowance), owner=file.user_id)
+        return await self._write(writes.publish, (file, audit, allowance), owner=file.user_id, held=file.id)
 
     async def uploads(
         self, user_id: str | None, *, after: Position | None, limit: int, partial: bool = False
@@ -129,7 +131,7 @@ class SqlCatalog(Generic[Over]):
 
     async def gather(self, file_id: str) -> bool:
         """Remember that a file's bytes are under its own id; False, and nothing, if they were."""
-        return await self._write(writes.gather, file_id)
+        return await self._write(writes.gather, file_id, held=file_id)
 
     async def set_deleted(self, file: File, audit: Audit) -> bool:
         """Write `file.deleted_at` with its audit row; False, and nothing, if another did the same before."""
@@ -251,9 +253,13 @@ class SqlCatalog(Generic[Over]):
         argument: Argument,
         *,
         owner: str = "",
+        held: str = "",
     ) -> Result:
-        """What the act gives for this request; a refusal among a group's outcomes is raised for its own."""
-        result: Result = await self.database.write(Write(act, argument, owner))
+        """What the act gives for this request; a refusal among a group's outcomes is raised for its own.
+
+        `held`: the key of the lease, if any, that whoever asks for this has, and must still have then.
+        """
+        result: Result = await self.database.write(Write(act, argument, owner, self.claim_of(held)))
         return result
 
     async def _look_up(self, query: Callable[..., Result], *arguments: object) -> Result:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import zlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -21,7 +21,7 @@ from sqlalchemy import ARRAY, Connection, ExceptionContext, Integer, bindparam, 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from uploadstream.adapters.catalog import writes
+from uploadstream.adapters.catalog import lease_rows, writes
 from uploadstream.adapters.catalog.catalog import Read
 from uploadstream.adapters.catalog.commits import Commits, Write
 from uploadstream.core.dsns import Dsn
@@ -81,7 +81,7 @@ class PostgresDatabase:
         self._reading: Final = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._listers: Final = asyncio.Semaphore(max(1, min(_LISTERS, connections - _GROUPS)))
         self._groups: Final = Groups(self._commit, at_once=_GROUPS if connections > _GROUPS else 1)
-        self._commits: Final = Commits(lock_owners, writes.IN_ORDER, is_passing=is_passing)
+        self._commits: Final = Commits(begin, writes.IN_ORDER, is_passing=is_passing)
         self._tasks: Final[set[asyncio.Task[Any]]] = set()
         self._closed = False
 
@@ -251,6 +251,14 @@ def _distrust(context: ExceptionContext) -> None:
         context.invalidate_pool_on_disconnect = True
     elif sqlstate(context.original_exception) == _READ_ONLY:
         context.is_disconnect = True
+
+
+def begin(connection: Connection, group: Sequence[Write]) -> Mapping[int, Exception]:
+    """Lock what the group goes by; what is done by a lease that was lost is refused."""
+    lock_owners(connection, group)
+    claims = {write.claim for write in group if write.claim is not None}
+    lost = lease_rows.lost(connection, claims) if claims else set()
+    return {place: lease_rows.refused(write.claim) for place, write in enumerate(group) if write.claim in lost}
 
 
 def lock_owners(connection: Connection, group: Sequence[Write]) -> None:

@@ -202,6 +202,26 @@ def _count(_: MetaData, connection: Connection, **__: object) -> None:
     counting.create(connection)
 
 
+# Used on PostgreSQL alone, where servers on several hosts may have one catalog: who holds which key, and until when a
+# process is taken for alive. A dirty lease was taken by force, and what is under its key is not yet fenced.
+LEASE_HOLDERS: Final = Table(
+    "lease_holders",
+    METADATA,
+    Column("id", Id, primary_key=True),
+    Column("place", Text, nullable=False),
+    Column("until", Instant, nullable=False),
+)
+LEASES: Final = Table(
+    "leases",
+    METADATA,
+    Column("key", Word, primary_key=True),
+    Column("holder", Id),
+    Column("number", BigInteger, nullable=False),
+    Column("dirty", Boolean, nullable=False),
+)
+Index("leases_of_holder", LEASES.c.holder)
+
+
 def _partial(name: str, *columns: Column[Any], where: ColumnElement[bool]) -> None:
     """An index of the rows that fulfil a condition; it is used by a query that states the same condition."""
     Index(name, *columns, sqlite_where=where, postgresql_where=where)
