@@ -19,8 +19,8 @@ from uploadstream.adapters.catalog.postgres import PostgresDatabase, open_engine
 from uploadstream.core.dsns import Dsn
 
 _STATEMENT_SECONDS_MAX: Final = 24 * 3600.0
-_LOCK_SECONDS_MAX: Final = 1.0
-_TRIES: Final = 60
+_LOCK_SECONDS_MAX: Final = 0.2
+_TRIES: Final = 300
 _TRY_EVERY_SECONDS: Final = 1.0
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 
