@@ -6,6 +6,8 @@ from collections.abc import Callable, Generator
 import pytest
 from hypothesis import settings
 
+from tests import databases
+
 pytest.register_assert_rewrite("tests.contracts")
 
 # A busy machine pauses for longer than any deadline of an example.
@@ -15,6 +17,16 @@ settings.load_profile("patient")
 SKIP_IS_FAILURE = os.environ.get("CI", "").lower() in {"1", "true"}
 
 TOLD = "told"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """On which catalog the engine and the protocols are tried."""
+    parser.addoption("--catalog", choices=databases.KINDS, default="memory")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose it."""
+    databases.choose(config.getoption("--catalog"))
 
 
 @pytest.fixture

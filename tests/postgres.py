@@ -79,16 +79,22 @@ class Cluster:
             assert time.monotonic() < give_up_at, (self.folder / "log").read_text()
             time.sleep(0.02)
 
+    def processes(self) -> list[int]:
+        """All of it that runs."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        return [self._process.pid, *map(int, children)]
+
     def kill(self) -> None:
         """SIGKILL to all of it, as a power cut would; `start` brings it back."""
         assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        for pid in (self._process.pid, *map(int, children)):
+        processes = self.processes()
+        for pid in processes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait()
         give_up_at = time.monotonic() + READY_SECONDS_MAX
-        while any(map(_lives, map(int, children))):  # their memory would keep the next one from starting
+        while any(map(_lives, processes[1:])):  # their memory would keep the next one from starting
             assert time.monotonic() < give_up_at
             time.sleep(0.002)
 
@@ -135,20 +141,29 @@ def cluster() -> Cluster:
     return _clusters[os.getpid()]
 
 
+TEMPLATE = "template_of_catalogs"
+_templates: set[int] = set()
+
+
+async def new_catalog(name: str) -> str:
+    """The DSN of a new catalog with nothing in it."""
+    if os.getpid() not in _templates:
+        await migrate(Dsn(cluster().make(TEMPLATE)))
+        _templates.add(os.getpid())
+    return cluster().make(name, template=TEMPLATE)
+
+
 CATALOG = "catalog"
-_migrated: set[int] = set()
+_made: set[int] = set()
 
 
 async def empty_catalog() -> str:
     """The DSN of a catalog with nothing in it: one a process, emptied for each test."""
-    dsn = cluster().dsn(CATALOG)
-    if os.getpid() not in _migrated:
-        cluster().make(CATALOG)
-        await migrate(Dsn(dsn))
-        _migrated.add(os.getpid())
-    else:
-        connection = await asyncpg.connect(dsn)
-        # where there are few rows, that takes a tenth of the time that TRUNCATE does
-        await connection.execute("; ".join(str(table.delete()) for table in reversed(METADATA.sorted_tables)))
-        await connection.close()
-    return dsn
+    if os.getpid() not in _made:
+        _made.add(os.getpid())
+        return await new_catalog(CATALOG)
+    connection = await asyncpg.connect(cluster().dsn(CATALOG))
+    # where there are few rows, that takes a tenth of the time that TRUNCATE does
+    await connection.execute("; ".join(str(table.delete()) for table in reversed(METADATA.sorted_tables)))
+    await connection.close()
+    return cluster().dsn(CATALOG)

@@ -1,33 +1,27 @@
 """The catalogs, by the suite of their port."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from tests import postgres
+from tests import databases
 from tests.contracts.catalog import CatalogContract
-from uploadstream.adapters.catalog.postgres_schema import open_postgres
-from uploadstream.adapters.catalog.sqlite_desks import open_sqlite
 from uploadstream.adapters.memory_catalog import MemoryCatalog
-from uploadstream.core.dsns import Dsn
 from uploadstream.ports import Catalog
 
 
 class TestSqliteCatalog(CatalogContract):
     @pytest.fixture
-    async def catalog(self, tmp_path: Path) -> AsyncIterator[Catalog]:
-        catalog = await open_sqlite(tmp_path / "catalog.db", durable=False)
-        yield catalog
-        await catalog.close()
+    async def catalog(self) -> AsyncIterator[Catalog]:
+        async for catalog in databases.on_sqlite():
+            yield catalog
 
 
 class TestPostgresCatalog(CatalogContract):
     @pytest.fixture
     async def catalog(self) -> AsyncIterator[Catalog]:
-        catalog = await open_postgres(Dsn(await postgres.empty_catalog()), connections=5, durable=False)
-        yield catalog
-        await catalog.close()
+        async for catalog in databases.on_postgres():
+            yield catalog
 
 
 class TestMemoryCatalog(CatalogContract):

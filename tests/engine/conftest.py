@@ -1,4 +1,4 @@
-"""The worlds an engine is tried in: in memory, and on a disk."""
+"""The worlds an engine is tried in: in memory, and on a disk; on a catalog that is not in memory, only the first."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,6 +6,14 @@ from pathlib import Path
 import pytest
 
 from tests.engine.world import World, disk_world, memory_world
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Blobs on a disk have been tried."""
+    if config.getoption("--catalog") != "memory":
+        on_disk = [item for item in items if isinstance(item, pytest.Function) and "[disk" in item.name]
+        config.hook.pytest_deselected(items=on_disk)
+        items[:] = [item for item in items if item not in on_disk]
 
 
 @pytest.fixture(params=["memory", "disk"])

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from tests.databases import new_catalog
 from uploadstream.adapters.blobs_disk import DiskBlobs
 from uploadstream.adapters.leases_disk import DiskLeases
 from uploadstream.adapters.memory import MemoryBlobs, MemoryLeases
-from uploadstream.adapters.memory_catalog import MemoryCatalog
 from uploadstream.adapters.system import SystemClock
 from uploadstream.core.access import Caller
 from uploadstream.core.allowances import Allowance
@@ -109,7 +109,7 @@ class World:
 
 def memory_world() -> World:
     clock = MovableClock()
-    return World(MemoryBlobs(clock), MemoryCatalog(), MemoryLeases, clock)
+    return World(MemoryBlobs(clock), new_catalog(), MemoryLeases, clock)
 
 
 def disk_world(root: Path, *, fsync: Fsync = Fsync.NEVER) -> World:
@@ -124,7 +124,7 @@ def disk_world(root: Path, *, fsync: Fsync = Fsync.NEVER) -> World:
         closing.append(leases.close)
         return leases
 
-    return World(blobs, MemoryCatalog(), new_leases, MovableClock(), closing=closing)
+    return World(blobs, new_catalog(), new_leases, MovableClock(), closing=closing)
 
 
 def declared(

@@ -36,7 +36,8 @@ _IDLE_SECONDS_MAX: Final = 3.0
 # Before another try, while a connection is lost or two transactions were in each other's way.
 _PAUSES: Final = (0.0, 0.05, 0.2, 0.5, 1.0)
 
-GROUP_MAX: Final = 500
+# Some acts take several questions a row, and others wait for the owners that a group has locked.
+GROUP_MAX: Final = 100
 # While one group is being committed, the next is carried out.
 _GROUPS: Final = 2
 _LISTERS: Final = 2
@@ -180,8 +181,8 @@ class Groups:
             try:
                 outcomes = await self._commit([write for write, _ in group])
             except CatalogUnavailable as error:
-                # It was away for long enough: what waits behind this group has waited as long.
-                group += self._take(len(self._waiting))
+                if not sqlstate(error):  # no server said so: what waits behind this group has waited as long for one
+                    group += self._take(len(self._waiting))
                 outcomes = [error] * len(group)
             except Exception as error:  # noqa: BLE001 - whatever it is, those who asked must hear of it
                 outcomes = [error] * len(group)
