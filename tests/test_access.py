@@ -13,6 +13,7 @@ import httpx
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpc import aio
+from starlette.types import ASGIApp
 
 from tests.prepared_server import PreparedServer
 from tests.protocols.asgi import client_of
@@ -23,6 +24,7 @@ from uploadstream.adapters.system import SystemClock
 from uploadstream.core.access import Scope
 from uploadstream.core.keys import Key
 from uploadstream.engine.keys import Keys
+from uploadstream.ports import Ports
 from uploadstream.proto.fileservice.v1 import file_service_pb2 as pb
 from uploadstream.proto.fileservice.v1.file_service_pb2_grpc import FileServiceStub
 from uploadstream.servers.grpc import Socket
@@ -40,9 +42,11 @@ BOTH = frozenset({Scope.READ, Scope.WRITE})
 class Door:
     """A service, and ways to it."""
 
+    app: ASGIApp
     http: httpx.AsyncClient
     rpc: FileServiceStub
     keys: Keys
+    ports: Ports
 
     async def key(self, user_id: str, *scopes: Scope) -> str:
         _, text = await self.keys.create(user_id, name="", scopes=frozenset(scopes) or BOTH, expires_in=None)
@@ -53,14 +57,16 @@ class Door:
 async def door(tmp_path: Path, auth: str) -> AsyncIterator[Door]:
     settings = load(data_dir=tmp_path / "data", fsync="never", auth=auth)
     async with app.service(settings) as running:
+        served = app.http_app(running, is_draining=lambda: False)
         server = app.grpc_server(running, settings, Socket("127.0.0.1", 0))
         port = await server.start()
         try:
             async with (
-                client_of(app.http_app(running, is_draining=lambda: False)) as http,
+                client_of(served) as http,
                 aio.insecure_channel(f"127.0.0.1:{port}") as channel,
             ):
-                yield Door(http, FileServiceStub(channel), Keys(running.ports.catalog, SystemClock()))
+                keys = Keys(running.ports.catalog, SystemClock())
+                yield Door(served, http, FileServiceStub(channel), keys, running.ports)
         finally:
             await server.stop(grace_seconds=0.0)
 
