@@ -1142,6 +1142,11 @@ class CatalogContract(KeysContract):
         [(user, kept, counted)] = await catalog.usages(after=None, limit=9)
         assert (user, kept) == ("ada", counted)
         assert await catalog.usages(after="ada", limit=9) == []
+        await catalog.recount("ada")
+        assert await catalog.usages(after=None, limit=9) == [("ada", counted, counted)]
+        await catalog.recount("ada", keep=False)
+        assert await catalog.usages(after=None, limit=9) == []
+        assert await catalog.usage("ada") == Usage(2000, 2000, 2)
 
     async def test_a_refusal_for_one_of_a_group_is_none_for_another(self, catalog: Catalog) -> None:
         small, none = Allowance(quota_bytes=1), None

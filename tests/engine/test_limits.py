@@ -1,11 +1,13 @@
 """What one user may have, whatever it sends and however that ends."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 
 from tests.engine.world import ANN, BOB, Engine, World, blob_keys, body, declared, memory_world
+from uploadstream.adapters.memory_catalog import MemoryCatalog
 from uploadstream.core.allowances import Allowance, QuotaExceeded, RateLimited, Standing, TooManyActive, Usage
 from uploadstream.core.errors import NotFound, OffsetMismatch, TooLarge
 from uploadstream.core.files import Action
@@ -252,3 +254,39 @@ async def test_without_a_limit_nothing_is_counted_and_nobody_told() -> None:
 
     assert told == []
     assert await world.catalog.usages(after=None, limit=9) == []
+
+
+async def test_a_thorough_sweep_mends_what_was_counted_wrongly() -> None:
+    class Drifting(MemoryCatalog):
+        """One whose counters are wrong until they are summed up again."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.kept = {"ann": Usage(7), "bob": Usage()}
+
+        async def usages(self, *, after: str | None, limit: int) -> Sequence[tuple[str, Usage, Usage]]:
+            rows = [(user, kept, Usage()) for user, kept in self.kept.items() if after is None or user > after]
+            return rows[:limit]
+
+        async def recount(self, user_id: str, *, keep: bool = True) -> None:
+            assert keep
+            self.kept[user_id] = Usage()
+
+    world = memory_world()
+    world.catalog = catalog = Drifting()
+    engine = world.start(allowance=Allowance(quota_bytes=10))
+
+    assert (await engine.sweeper.sweep(thorough=True))["usages corrected"] == 1
+    assert catalog.kept["ann"] == Usage()
+    assert (await engine.sweeper.sweep(thorough=True))["usages corrected"] == 0
+
+
+async def test_who_is_not_limited_any_more_is_counted_no_more() -> None:
+    world, engine = limited(quota_bytes=10)
+    await engine.uploads.create(declared(5), ANN)
+    await engine.uploads.create(declared(5), BOB)
+    await world.catalog.set_overrides("bob", {"quota_bytes": "1GB"})
+
+    await world.start(allowance=Allowance()).sweeper.sweep(thorough=True)
+
+    assert [user for user, *_ in await world.catalog.usages(after=None, limit=9)] == ["bob"]

@@ -282,8 +282,10 @@ class MemoryCatalog:
         users = sorted(user for user in self._buckets if after is None or user > after)
         return [(user, self._usage(user), self._usage(user)) for user in users][:limit]
 
-    async def recount(self, user_id: str) -> None:
+    async def recount(self, user_id: str, *, keep: bool = True) -> None:
         """It is summed up each time."""
+        if not keep:
+            self._buckets.pop(user_id, None)
 
     async def deletion_stats(self, user_id: str | None) -> DeletionStats:
         """Deletions and restores of one user's files, or of everybody's."""

@@ -153,11 +153,16 @@ class Sweeper:
             place = Position(rows[-1].uploaded_at, rows[-1].id)
 
     async def _count_again(self, sweep: Sweep) -> None:
-        """What users have is counted as it changes; should that ever be wrong, it is not for long."""
+        """What users have is counted as it changes; should that ever be wrong, it is not for long.
+
+        Who is not limited any more is counted no more.
+        """
         last: str | None = None
         while rows := await self._ports.catalog.usages(after=last, limit=USERS):
             for user_id, kept, counted in rows:
-                if kept != counted:
+                if await self._uploads.admission.counting(user_id) is None:
+                    await self._ports.catalog.recount(user_id, keep=False)
+                elif kept != counted:
                     await self._ports.catalog.recount(user_id)
                     sweep["usages corrected"] += 1
                 last = user_id

@@ -67,7 +67,7 @@ class Uploads:
         self._clock = ports.clock
         self._files = files
         self._receiver = receiver
-        self._admission = receiver.admission
+        self.admission: Final = receiver.admission
 
     async def create(self, declared: Declared, caller: Caller, *, count: int = 0) -> Uploaded:
         """Begin an upload that can be resumed; one of 0 bytes is complete at once. BadInput, StorageFull, LimitReached.
@@ -79,7 +79,7 @@ class Uploads:
         if session.is_left_full:
             return await self._publish(session, caller, Received.nothing())
         audit = audit_of(session.id, Action.CREATE, caller, at=session.created_at)
-        await self._admission.begin(session, audit, caller)
+        await self.admission.begin(session, audit, caller)
         return Uploaded(session)
 
     async def join(self, declared: Declared, caller: Caller, upload_ids: Sequence[str]) -> Uploaded:
@@ -166,7 +166,7 @@ class Uploads:
                 session.check_said_again(at=incoming.at, length=incoming.length, count=incoming.count)
             else:
                 session.check_append(at=session.offset if incoming.at is None else incoming.at)
-                session = await self._admission.bounded(session)
+                session = await self.admission.bounded(session)
                 try:
                     session = await self._declare(session, incoming.length, count=incoming.count or 0)
                     if not (session.is_full and session.is_completed_by(complete=incoming.complete)):
@@ -239,7 +239,7 @@ class Uploads:
     async def store_whole(self, declared: Declared, caller: Caller, pour: Pour, *, digest: Given | None = None) -> File:
         """Receive a whole file, all or nothing: whatever goes wrong, nothing of it is left. Errors as of `append`."""
         session = await self._begin(declared, caller)
-        session = replace(session, is_whole=await self._admission.counting(session.declared.user_id) is not None)
+        session = replace(session, is_whole=await self.admission.counting(session.declared.user_id) is not None)
         pouring = Pouring(caller.address)
         # one that is counted has a row, from which the sweeper knows its id
         async with self._held(session.id, caller, pouring, new=not session.is_whole):
@@ -257,7 +257,7 @@ class Uploads:
     async def _begin_whole(self, session: Session, caller: Caller) -> None:
         """Give an upload whose user is limited a row, so that it is counted. LimitReached."""
         try:
-            await self._admission.begin(session, None, caller)
+            await self.admission.begin(session, None, caller)
         except LimitReached:
             raise
         except BaseException:
@@ -344,14 +344,14 @@ class Uploads:
             touched_at=now,
             allowed_types=terms.allowed_types,
         )
-        return await self._admission.bounded(session)
+        return await self.admission.bounded(session)
 
     async def _declare(self, session: Session, length: int | None, *, count: int) -> Session:
         """The session with its length, remembered unless the `count` bytes that follow do not fit."""
         after = session if length in {None, session.length} else session.after(LengthDeclared(length or 0))
         after.check_append(at=after.offset, count=count)
         if after.length is not None and after.length != session.length:
-            await self._admission.declare(session, after.length)
+            await self.admission.declare(session, after.length)
         return after
 
     def _finished(self, found: File | None, caller: Caller, upload_id: str) -> Uploaded:

@@ -373,8 +373,8 @@ class Catalog(Trail, KeyStore, Protocol):
         """Users that are counted, by their names: what is kept of each, and what it has by its rows at that moment."""
         ...
 
-    async def recount(self, user_id: str) -> None:
-        """Sum up what a user has again, and keep that."""
+    async def recount(self, user_id: str, *, keep: bool = True) -> None:
+        """Sum up what a user has again, and keep that; or count it no more, until a limit of its is checked again."""
         ...
 
     async def store_id(self) -> str | None:

@@ -227,9 +227,9 @@ class SqlCatalog(Generic[Over]):
         """What is kept of users that are counted, and what they have by their rows."""
         return await self._list(usage.usages, after, limit)
 
-    async def recount(self, user_id: str) -> None:
-        """Sum up what a user has again."""
-        await self._write(usage.recount, user_id, owner=user_id)
+    async def recount(self, user_id: str, *, keep: bool = True) -> None:
+        """Sum up what a user has again; or count it no more."""
+        await self._write(usage.recount if keep else usage.forget, user_id, owner=user_id)
 
     async def deletion_stats(self, user_id: str | None) -> DeletionStats:
         """Deletions and restores of one user's files, or of everybody's."""

@@ -47,6 +47,7 @@ _SET: Final = (
     .where(USAGE.c.user_id == bindparam("of"))
     .values(stored_bytes=bindparam("stored"), declared_bytes=bindparam("declared"), open_uploads=bindparam("open"))
 )
+_FORGET: Final = delete(USAGE).where(USAGE.c.user_id == bindparam("of"))
 _SET_BUCKET: Final = (
     update(USAGE).where(USAGE.c.user_id == bindparam("of")).values(tokens=bindparam("new"), filled_at=bindparam("at"))
 )
@@ -196,6 +197,12 @@ def recount(connection: Connection, given: Sequence[str]) -> Sequence[None]:
         summed = _summed(connection, user_id)
         values = {"stored": summed.stored_bytes, "declared": summed.declared_bytes, "open": summed.open_uploads}
         connection.execute(_SET, {"of": user_id, **values})
+    return [None] * len(given)
+
+
+def forget(connection: Connection, given: Sequence[str]) -> Sequence[None]:
+    """Count users no more."""
+    connection.execute(_FORGET, [{"of": user_id} for user_id in given])
     return [None] * len(given)
 
 
