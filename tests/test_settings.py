@@ -86,6 +86,7 @@ def test_without_any_setting_the_service_runs_on_embedded_parts() -> None:
         ("UPLOADSTREAM_FSYNC", "chunk", "fsync", Fsync.CHUNK),
         ("UPLOADSTREAM_RATE_UPLOADS", "60/min burst 20", "rate_uploads", Rate(60, 60, 20)),
         ("UPLOADSTREAM_RATE_UPLOADS", "off", "rate_uploads", None),
+        ("UPLOADSTREAM_RATE_BYTES", "50MB/s", "rate_bytes", Rate(50_000_000, 1, 50_000_000)),
         ("UPLOADSTREAM_MAX_ACTIVE_UPLOADS", "10", "max_active_uploads", 10),
         ("UPLOADSTREAM_MAX_ACTIVE_UPLOADS", "OFF", "max_active_uploads", None),
         ("UPLOADSTREAM_QUOTA_BYTES", "10GiB", "quota_bytes", 10 * GIB),
@@ -152,7 +153,7 @@ def test_a_variable_that_is_near_to_no_setting_is_somebody_elses(monkeypatch: py
     load()
 
 
-@pytest.mark.parametrize("name", ["QUEUE", "RATE_BYTES"])
+@pytest.mark.parametrize("name", ["QUEUE"])
 def test_a_setting_of_a_later_version_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(f"UPLOADSTREAM_{name}", "17")
 
@@ -225,6 +226,7 @@ def test_a_service_that_takes_no_type_at_all_is_not_meant(text: str) -> None:
         ("MAX_FILE_SIZE", "0", "greater than 0"),
         ("MAX_FILE_SIZE", "lots", "'lots' is not a size; write a number and one of B, KB, MB"),
         ("RATE_UPLOADS", "often", "'often' is no rate; write such as 60/min burst 20 (or /s, /h, /day), or off"),
+        ("RATE_BYTES", "17", "'17' is no rate of bytes; write such as 50MB/s, or off"),
         ("MAX_ACTIVE_UPLOADS", "0", "'0' is not a number above 0; write such as 10, or off"),
         ("QUOTA_BYTES", "0", "must be more than 0; off sets no limit"),
         ("READ_TIMEOUT", "soon", "'soon' is not a duration; write a number and one of ms, s, m, min, h, d"),

@@ -36,10 +36,12 @@ from uploadstream.engine.fencing import fencing
 from uploadstream.engine.files import Files
 from uploadstream.engine.hooks import Hooks, NoHooks
 from uploadstream.engine.identities import Identities
+from uploadstream.engine.meters import Meters
 from uploadstream.engine.pairing import WrongStore, pair
 from uploadstream.engine.readiness import SharedCheck
 from uploadstream.engine.receiving import Receiver
 from uploadstream.engine.sweeper import Sweep, Sweeper
+from uploadstream.engine.throttle import Throttle
 from uploadstream.engine.uploads import Uploads
 from uploadstream.engine.watch import Watch
 from uploadstream.http.callers import Asked, Authenticate
@@ -124,11 +126,12 @@ async def service(
         await pair(catalog, blobs, new_id=clock.new_id(), place=str(settings.blobs_path.resolve()))
         leases = open_leases(settings.catalog, catalog, settings.blobs_path / AMONG_BLOBS, fencing(catalog, blobs))
         ports = Ports(catalog, blobs, await opened.enter_async_context(leases), clock)
-        watch = Watch(read_timeout_seconds=settings.read_timeout.total_seconds())
+        admission = Admission(catalog, clock, settings.allowance)
+        throttle = Throttle(Meters(admission.allowance, catalog, clock))
+        watch = Watch(read_timeout_seconds=settings.read_timeout.total_seconds(), throttle=throttle)
         hooks = hooks_on(ports)
         opened.push_async_callback(hooks.close)
         files = Files(ports, hooks, trash_ttl=settings.trash_ttl)
-        admission = Admission(catalog, clock, settings.allowance)
         receiver = Receiver(ports, watch, Buffers(), settings.limits, hooks, admission)
         uploads = Uploads(ports, files, receiver, settings.limits, hooks)
         sweeper = Sweeper(ports, uploads, trash_ttl=settings.trash_ttl)

@@ -24,6 +24,7 @@ from uploadstream.ports import Fsync
 from uploadstream.setting_values import (
     SECONDS,
     ActiveUploads,
+    ByteRate,
     Duration,
     Hosts,
     JwtKey,
@@ -41,7 +42,7 @@ _PREFIX: Final = "UPLOADSTREAM_"
 # Of the commands that speak to a server; cli/options.py reads them.
 CLIENT_VARIABLES: Final = frozenset(f"{_PREFIX}{name}" for name in ("API_KEY", "SERVER", "STATE_DIR", "USER"))
 # Settings to come. Who sets one counts on it: to pass it over would be to serve without a quota, or to anybody.
-NOT_YET: Final = frozenset(f"{_PREFIX}{name}" for name in ("QUEUE", "RATE_BYTES"))
+NOT_YET: Final = frozenset(f"{_PREFIX}{name}" for name in ("QUEUE",))
 # Kubernetes and Docker tell a container of services beside it in such variables, and one may be called uploadstream.
 _OF_A_SERVICE: Final = re.compile(
     r"UPLOADSTREAM(_\w+)?_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)", re.ASCII
@@ -129,6 +130,9 @@ class Settings(BaseSettings):
     rate_uploads: UploadRate = Field(
         None, description="uploads that one user may begin, such as 60/min burst 20 (off: as many as it likes)"
     )
+    rate_bytes: ByteRate = Field(
+        None, description="bytes that one user may send, such as 50MB/s (off: as many as it likes)"
+    )
     max_active_uploads: ActiveUploads = Field(
         None, description="uploads that one user may have open at once (off: as many as it likes)"
     )
@@ -176,7 +180,7 @@ class Settings(BaseSettings):
     @property
     def allowance(self) -> Allowance:
         """What each user may of whom nothing else is said."""
-        return Allowance(self.rate_uploads, None, self.max_active_uploads, self.quota_bytes)
+        return Allowance(self.rate_uploads, self.rate_bytes, self.max_active_uploads, self.quota_bytes)
 
     @property
     def takes_jwt(self) -> bool:

@@ -934,6 +934,15 @@ class CatalogContract(KeysContract):
 
         assert set(settled) == {await catalog.store_id()}
 
+    async def test_what_users_take_from_their_buckets_they_wait_for_in_turn(self, catalog: Catalog) -> None:
+        rate = Rate(1000, 1, 500)
+
+        waits = [await catalog.allot("ada", rate, count=500, now=NOON + number * SECOND / 10) for number in range(4)]
+        others = await asyncio.gather(*(catalog.allot("bob", rate, count=500, now=NOON) for _ in range(4)))
+
+        assert waits == [timedelta(), *(timedelta(seconds=seconds) for seconds in (0.4, 0.8, 1.2))]
+        assert sorted(others) == [SECOND / 2 * number for number in range(4)]
+
     async def test_what_is_said_of_a_users_limits_takes_the_place_of_what_was_said_before(
         self, catalog: Catalog
     ) -> None:

@@ -22,9 +22,11 @@ from uploadstream.engine.events import Events
 from uploadstream.engine.files import Files
 from uploadstream.engine.gathering import Gatherer
 from uploadstream.engine.intake import Intake
+from uploadstream.engine.meters import Meters
 from uploadstream.engine.purging import Purger
 from uploadstream.engine.receiving import Receiver
 from uploadstream.engine.sweeper import Sweeper
+from uploadstream.engine.throttle import Throttle
 from uploadstream.engine.uploads import Uploads
 from uploadstream.engine.watch import Pour, Watch
 from uploadstream.ports import BlobStore, Catalog, Fsync, Leases, Ports
@@ -59,9 +61,10 @@ class Engine:
     allowance: Allowance = field(default_factory=Allowance)
 
     def __post_init__(self) -> None:
-        self.watch = Watch(read_timeout_seconds=self.read_timeout_seconds)
         self.files = Files(self.ports, trash_ttl=TRASH_TTL)
         self.admission = Admission(self.ports.catalog, self.ports.clock, self.allowance)
+        throttle = Throttle(Meters(self.admission.allowance, self.ports.catalog, self.ports.clock))
+        self.watch = Watch(read_timeout_seconds=self.read_timeout_seconds, throttle=throttle)
         receiver = Receiver(self.ports, self.watch, self.buffers, self.limits, admission=self.admission)
         self.uploads = Uploads(self.ports, self.files, receiver, self.limits)
         self.downloads = Downloads(self.ports, self.files, self.uploads)

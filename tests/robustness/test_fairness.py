@@ -43,21 +43,20 @@ def sending(server: RunningServer, user: str, count: int) -> Iterator[None]:
             process.kill()
 
 
-def stored(server: RunningServer) -> Counter[str]:
+def stored(client: httpx.Client) -> Counter[str]:
     """How many bytes each user's uploads have."""
-    listed = httpx.get(f"{server.http_url}/api/v1/uploads", params={"user_id": "crowd", "page_size": CROWD}).json()
-    anns = httpx.get(f"{server.http_url}/api/v1/uploads", params={"user_id": "ann"}).json()
-    return Counter(
-        crowd=sum(upload["offset"] for upload in listed["uploads"]),
-        ann=sum(upload["offset"] for upload in anns["uploads"]),
-    )
+    sums = Counter[str]()
+    for user in ("crowd", "ann"):
+        listed = client.get("/api/v1/uploads", params={"user_id": user, "page_size": CROWD}).json()
+        sums[user] = sum(upload["offset"] for upload in listed["uploads"])
+    return sums
 
 
-def stored_until(server: RunningServer, count: int) -> Counter[str]:
+def stored_until(client: httpx.Client, count: int) -> Counter[str]:
     """What is stored of each user until they have brought so much more together."""
-    before, deadline = stored(server), time.monotonic() + PATIENCE_SECONDS
+    before, deadline = stored(client), time.monotonic() + PATIENCE_SECONDS
     while True:
-        now = stored(server)
+        now = stored(client)
         if now.total() - before.total() >= count:
             now.subtract(before)
             return now
@@ -67,8 +66,12 @@ def stored_until(server: RunningServer, count: int) -> Counter[str]:
 
 def test_over_http_a_crowd_leaves_another_user_its_part(server: RunningServer) -> None:
     """Two thirds, of a server that has the machine to itself; one without turns left a fiftieth."""
-    with sending(server, "crowd", CROWD), sending(server, "ann", 1):
-        stored_until(server, WARM_BYTES)
-        by_user = stored_until(server, BYTES)
+    with (
+        sending(server, "crowd", CROWD),
+        sending(server, "ann", 1),
+        httpx.Client(base_url=server.http_url) as client,
+    ):
+        stored_until(client, WARM_BYTES)
+        by_user = stored_until(client, BYTES)
 
     assert by_user["ann"] > by_user["crowd"] / 3

@@ -6,7 +6,7 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from uploadstream.adapters.catalog.rows import check_audit, check_file, check_session, check_storable, row_id
@@ -16,7 +16,7 @@ from uploadstream.core.files import Audit, File
 from uploadstream.core.keys import Key
 from uploadstream.core.listings import Found, Place, Wanted
 from uploadstream.core.pages import Position
-from uploadstream.core.ratelimit import Bucket
+from uploadstream.core.ratelimit import Bucket, Rate
 from uploadstream.core.session import Session, State
 from uploadstream.core.stats import DeletionStats, Kept, Tally, stats_of, tally_of
 
@@ -34,6 +34,7 @@ class MemoryCatalog:
         self._of_owner: dict[str, list[Audit]] = {}
         self._tallies: dict[Kept, Tally] = {}
         self._store_id: str | None = None
+        self._byte_buckets: dict[str, Bucket] = {}
         self._overrides: dict[str, Mapping[str, str]] = {}
         self._keys: dict[str, Key] = {}
         self._key_ids: dict[bytes, str] = {}
@@ -236,6 +237,12 @@ class MemoryCatalog:
         self._overrides.pop(user_id, None)
         if overrides:
             self._overrides[user_id] = dict(overrides)
+
+    async def allot(self, user_id: str, rate: Rate, *, count: int, now: datetime) -> timedelta:
+        """Take so many bytes from a user's bucket; how long to wait until they may be used."""
+        bucket = self._byte_buckets.get(user_id)
+        self._byte_buckets[user_id] = rate.take(bucket, now, count=count)
+        return rate.wait(bucket, now, count=count)
 
     async def add_key(self, key: Key, digest: bytes, audit: Audit) -> None:
         """Remember a new key."""

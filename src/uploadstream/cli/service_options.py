@@ -45,7 +45,12 @@ PANELS: Final = {
         "allowed_types": "LIST",
         "fetch_hosts": "LIST",
     },
-    "What each user may": {"rate_uploads": "RATE", "max_active_uploads": "N", "quota_bytes": "SIZE"},
+    "What each user may": {
+        "rate_uploads": "RATE",
+        "rate_bytes": "RATE",
+        "max_active_uploads": "N",
+        "quota_bytes": "SIZE",
+    },
     "How long": {"read_timeout": "TIME", "drain_timeout": "TIME", "upload_ttl": "TIME", "trash_ttl": "TIME"},
     "Processes": {"workers": "N", "pool_size": "N", "processing": ""},
 }
@@ -56,6 +61,7 @@ _DEFAULTS: Final = {
     "storage": "DIR/blobs",
     "fetch_hosts": "off",
     "rate_uploads": "off",
+    "rate_bytes": "off",
     "max_active_uploads": "off",
     "quota_bytes": "off",
     "tls_cert": "no TLS",

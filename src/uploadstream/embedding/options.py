@@ -35,6 +35,7 @@ class Options(TypedDict, total=False):
     audit_downloads: bool
     allowed_types: str | tuple[str, ...]
     rate_uploads: str
+    rate_bytes: str
     max_active_uploads: int | str
     quota_bytes: int | str
     fsync: Literal["never", "complete", "chunk"]

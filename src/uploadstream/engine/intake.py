@@ -75,6 +75,7 @@ class Intake:
         self._terms = terms
         self._head = bytearray(before.head)
         self._sniffing = len(before.head) < SNIFF_BYTES
+        self._piece_max = lane.piece_max
         self._own: memoryview | None = None
         self._filled = 0  # bytes in it
         self._batch: list[Bytes] = []
@@ -108,6 +109,7 @@ class Intake:
 
     def get_buffer(self, limit: int) -> memoryview:
         """Memory for at most `limit` bytes, to be filled and reported by `received` before anything else runs."""
+        limit = min(limit, self._piece_max)
         if self._own is None:
             return self._buffers.scratch[:limit]
         return self._own[self._filled : self._filled + limit]

@@ -69,9 +69,11 @@ class Receiver:
 
         `whole`: a body that is cut is worth nothing, so nothing is noted or synced for it.
         """
+        throttle, owner = self._watch.throttle, session.declared.user_id
+        meter = await throttle.meter_of(owner)
         sink, checked = await self._open(session, incoming, check=pouring.check)
         terms = Terms(session.room, session.overrun, self._check_of_head(session, staged=checked is not None))
-        lane = self._watch.throttle.enter(sender(session.declared.user_id, pouring.address))
+        lane = throttle.enter(sender(owner, pouring.address), meter)
         intake = Intake(sink, self._buffers, before, terms, lane)
         end, keep = _Ending(), checked is None
         notes = None if whole else NoteKeeper(self._blobs, session.id, intake, of=sink.blob_id, staged=not keep)
@@ -86,7 +88,7 @@ class Receiver:
             completes = after.is_completed_by(complete=incoming.complete)
             end = _Ending(completes=completes, durable=completes or after.is_full)
         finally:
-            self._watch.throttle.leave(lane)
+            throttle.leave(lane)
             await uncancelled(self._settle(intake, sink, notes, end, keep=keep))
         return Received(intake.offset, intake.crc, intake.head)
 

@@ -1,8 +1,8 @@
 """Lets the users that send at the same time have equal parts of what this process can take: see core/turns.py.
 
-A body whose turn it is not gets a future from its intake instead of an answer, as one does whose store is slow: its
-transport reads no more from its connection until that is done. While one user sends alone, with few bodies, nothing is
-counted.
+A body whose turn it is not, or whose user may send no more just now (meters.py), gets a future from its intake instead
+of an answer, as one does whose store is slow: its transport reads no more from its connection until that is done. While
+one user without a limit sends alone, with few bodies, nothing is counted.
 """
 
 from __future__ import annotations
@@ -12,30 +12,41 @@ from itertools import islice
 from typing import Final
 
 from uploadstream.core.turns import BODY_COST, PIECE_COST, PIECES_MAX, Sender, Standing, Turns
+from uploadstream.engine.meters import PIECE_MAX, Meter, Meters
 
 # A store that takes longer over one user's bytes holds up the others no more.
 STUCK_SECONDS: Final = 0.1
 
 
 class Lane:
-    """The bodies of one user. `counts`: others send, too."""
+    """The bodies of one user. `counts`: others send, too, or it has a limit, which is that of its meter."""
 
     def __init__(self, throttle: Throttle, who: Sender) -> None:
         self.who: Final = who
         self.counts = False
+        self.meter: Meter | None = None
         self.standing: Final = Standing()
         self._throttle = throttle
         self._waiting: dict[asyncio.Future[None], None] = {}  # the longest first
 
+    @property
+    def piece_max(self) -> int:
+        """How much of a body to receive at once."""
+        return PIECE_MAX if self.meter is None else self.meter.piece_max
+
     def took(self, count: int, busy: asyncio.Future[None] | None = None) -> asyncio.Future[None] | None:
         """Count a piece that has come; a future if more has to wait. `busy`: it waits already, for the store."""
-        may_go_on = self._throttle.spend(self, count + PIECE_COST)
+        is_its_turn = self._throttle.spend(self, count + PIECE_COST)
+        meter = self.meter
+        has_some_left = meter is None or meter.spend(count)
         if busy is not None:
             self.standing.storing += 1
             self._throttle.look_after(self)
             busy.add_done_callback(self._stored)
             return busy
-        if may_go_on:
+        if not (meter is None or has_some_left):
+            return meter.wait()
+        if is_its_turn:
             return None
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[turn] = None
@@ -54,17 +65,22 @@ class Lane:
 
     def forget(self, turn: asyncio.Future[None] | None) -> None:
         """Its body goes on, or has ended."""
-        if turn is not None and turn in self._waiting:
+        if turn is None:
+            return
+        if turn in self._waiting:
             del self._waiting[turn]
             self.standing.waiting -= 1
-            if not turn.done():
-                turn.set_result(None)
+        elif self.meter is not None:
+            self.meter.forget(turn)
+        if not turn.done():
+            turn.set_result(None)
 
 
 class Throttle:
-    """The users who send to this process."""
+    """The users who send to this process. `meters`: of those who may send so many bytes a second only."""
 
-    def __init__(self) -> None:
+    def __init__(self, meters: Meters | None = None) -> None:
+        self._meters = meters
         self._turns = Turns()
         self._lanes: dict[Sender, Lane] = {}
         self._are_several = False
@@ -72,12 +88,17 @@ class Throttle:
         self._next_round: asyncio.Handle | None = None
         self._stuck: asyncio.TimerHandle | None = None
 
-    def enter(self, who: Sender) -> Lane:
+    async def meter_of(self, user_id: str) -> Meter | None:
+        """What a user's bodies are to be measured by, if anything. Unavailable."""
+        return None if self._meters is None else await self._meters.of(user_id)
+
+    def enter(self, who: Sender, meter: Meter | None = None) -> Lane:
         """A body of `who` is going to be received: the lane that it is in, until it leaves that."""
         lane = self._lanes.get(who)
         if lane is None:
             lane = self._lanes[who] = Lane(self, who)
             self._turns.join(lane.standing)
+        lane.meter = meter
         lane.standing.have(lane.standing.bodies + 1)
         self._see_who_counts(lane)
         if lane.counts:
@@ -96,11 +117,12 @@ class Throttle:
             self.wake()
 
     def _see_who_counts(self, lane: Lane) -> None:
-        """One that is alone, with few bodies, is not counted: nothing would come of it."""
+        """One that is alone, with few bodies, does not wait for turns: nothing would come of it."""
         several = len(self._lanes) > 1
         for one in list(self._lanes.values()) if several is not self._are_several else [lane]:
-            one.counts = several or one.standing.bodies > PIECES_MAX
-            if not one.counts:
+            shares = several or one.standing.bodies > PIECES_MAX
+            one.counts = shares or one.meter is not None
+            if not shares:
                 one.let_go(one.standing.waiting)
         self._are_several = several
 

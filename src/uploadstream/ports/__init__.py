@@ -19,11 +19,13 @@ from uploadstream.core.listings import Found, Place, Wanted
 from uploadstream.core.pages import Position
 from uploadstream.core.parts import Span
 from uploadstream.core.session import Session
+from uploadstream.ports.allowances import AllowanceStore
 from uploadstream.ports.keys import KeyStore
 from uploadstream.ports.trail import Trail
 from uploadstream.ports.web import Remote, Web
 
 __all__ = [
+    "AllowanceStore",
     "Blob",
     "BlobStore",
     "Bytes",
@@ -246,7 +248,7 @@ class OpensFiles(Protocol):
         ...
 
 
-class Catalog(Trail, KeyStore, Protocol):
+class Catalog(Trail, KeyStore, AllowanceStore, Protocol):
     """What is known of uploads, files and what happened to them.
 
     Each method that writes is one transaction, durable when it returns. Rows come back as they were written.
@@ -351,18 +353,6 @@ class Catalog(Trail, KeyStore, Protocol):
 
     async def forget_ended(self, *, before: datetime, limit: int) -> int:
         """Drop the rows of uploads that ended before that time; how many they were."""
-        ...
-
-    async def overrides(self, user_id: str) -> Mapping[str, str]:
-        """What was said of this user's limits (core/allowances.py), by their names; of the others nothing was."""
-        ...
-
-    async def overridden(self, *, after: str | None, limit: int) -> Sequence[tuple[str, Mapping[str, str]]]:
-        """The users of whose limits anything was said, by their names, from behind `after` on."""
-        ...
-
-    async def set_overrides(self, user_id: str, overrides: Mapping[str, str]) -> None:
-        """Say this of a user's limits, and nothing else any more."""
         ...
 
     async def usage(self, user_id: str) -> Usage:

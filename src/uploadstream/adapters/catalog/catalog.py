@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from uploadstream.adapters.catalog import allowances, keys, queries, searches, usage, writes
+from uploadstream.adapters.catalog import allotments, allowances, keys, queries, searches, usage, writes
 from uploadstream.adapters.catalog.commits import Write
 from uploadstream.adapters.catalog.rows import check_audit, check_file, check_session, check_storable
 from uploadstream.core.allowances import Allowance, LimitReached, Usage
@@ -21,6 +21,7 @@ from uploadstream.core.ids import is_id
 from uploadstream.core.keys import Key
 from uploadstream.core.listings import Found, Place, Wanted
 from uploadstream.core.pages import Position
+from uploadstream.core.ratelimit import Rate
 from uploadstream.core.session import Session
 from uploadstream.core.stats import DeletionStats
 
@@ -191,6 +192,10 @@ class SqlCatalog(Generic[Over]):
         """Say this of a user's limits, and nothing else any more."""
         check_storable(user_id=user_id, **overrides)
         await self._write(allowances.set_overrides, (user_id, overrides), owner=user_id)
+
+    async def allot(self, user_id: str, rate: Rate, *, count: int, now: datetime) -> timedelta:
+        """Take so many bytes from a user's bucket; how long to wait until they may be used."""
+        return await self._write(allotments.allot, (user_id, rate, count, now), owner=user_id)
 
     async def add_key(self, key: Key, digest: bytes, audit: Audit) -> None:
         """Remember a new key."""

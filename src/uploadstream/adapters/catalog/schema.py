@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, Text, column, inspect, select, table
 
 from uploadstream.adapters.catalog.queries import store_id
 
-HEAD: Final = "0012"  # the newest of migrations/versions
+HEAD: Final = "0013"  # the newest of migrations/versions
 _VERSIONS: Final = "alembic_version"
 _VERSION: Final[Select[str]] = select(column("version_num", Text)).select_from(table(_VERSIONS))
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"

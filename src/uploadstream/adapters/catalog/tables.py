@@ -220,6 +220,14 @@ LEASES: Final = Table(
     Column("dirty", Boolean, nullable=False),
 )
 Index("leases_of_holder", LEASES.c.holder)
+# What users may still send, in the units of core/ratelimit.py; no row: as much as a full bucket has.
+BYTE_BUCKETS: Final = Table(
+    "byte_buckets",
+    METADATA,
+    Column("user_id", Word, primary_key=True),
+    Column("level", BigInteger, nullable=False),
+    Column("at", Instant, nullable=False),
+)
 
 
 def _partial(name: str, *columns: Column[Any], where: ColumnElement[bool]) -> None:
