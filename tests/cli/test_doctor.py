@@ -169,6 +169,21 @@ def test_keys_that_can_be_read_on_their_way_are_warned_of(healthy: CommandLine) 
     assert "certificate" in plain["advice"]
 
 
+@pytest.mark.parametrize(
+    ("address", "level"),
+    [
+        ("http://files.example.com", Level.WARN),
+        ("grpc://192.0.2.1:50051", Level.WARN),
+        ("https://files.example.com", Level.OK),
+        ("grpcs://192.0.2.1:50051", Level.OK),
+        ("http://127.0.0.1:8080", Level.OK),
+        ("grpc://localhost:50051", Level.OK),
+    ],
+)
+def test_a_key_that_is_sent_unencrypted_is_warned_of(address: str, level: Level) -> None:
+    assert doctor.check_road(address).level is level
+
+
 def test_a_data_folder_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 

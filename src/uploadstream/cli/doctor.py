@@ -66,6 +66,8 @@ def doctor(
         findings = [check_python(), *_of_the_machine(options), check_open_files()]
     if server:
         findings.append(check_server(server, user, api_key))
+    if api_key:
+        findings += [check_road(address) for address in (url, server) if address]
     if as_json:
         screen.print_json(findings)
     else:
@@ -250,6 +252,15 @@ def check_server(server: str, user: str, api_key: str) -> Finding:
     except UploadError as error:
         return Finding("server", Level.FAIL, error.message, "see above" if error.came_from_server else "start it")
     return Finding("server", Level.OK, f"{server} answers")
+
+
+def check_road(address: str) -> Finding:
+    """Whether the key that is sent to `address` can be read on its way."""
+    endpoint = Endpoint.parse(address)
+    if endpoint.is_secure or endpoint.is_local:
+        return Finding("API key", Level.OK, f"nobody can read it on its way to {endpoint}")
+    advice = "speak https:// or grpcs://, and have this key revoked if others share the network"
+    return Finding("API key", Level.WARN, f"it goes to {endpoint} unencrypted", advice)
 
 
 def _existing(path: Path) -> Path:
