@@ -199,6 +199,8 @@ class Events:
         upload = await self._catalog.upload(audit.file_id) if file is None else None
         if upload is not None and upload.declared.is_partial:
             return None
+        if audit.action is Action.REFUSE and file is None and upload is None:  # it has not even begun
+            return None
         kind, details = KINDS[audit.action], dict(audit.details)
         now = await self._uploads.as_stored(upload) if upload is not None and upload.end is None else None
         return Event(kind, audit.file_id, audit.at, audit.user_id, audit.protocol, number, now, file, details)

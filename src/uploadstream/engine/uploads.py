@@ -37,6 +37,7 @@ from uploadstream.engine.hooks import Hooks, NoHooks, Terms
 from uploadstream.engine.intake import Received
 from uploadstream.engine.joining import joined
 from uploadstream.engine.receiving import Receiver
+from uploadstream.engine.refusals import Refusals, recorded
 from uploadstream.engine.repeats import without_known
 from uploadstream.engine.watch import Incoming, Pour, Pouring
 from uploadstream.ports import Ports
@@ -68,7 +69,9 @@ class Uploads:
         self._files = files
         self._receiver = receiver
         self.admission: Final = receiver.admission
+        self.refusals = Refusals(ports.catalog, ports.clock)
 
+    @recorded
     async def create(self, declared: Declared, caller: Caller, *, count: int = 0) -> Uploaded:
         """Begin an upload that can be resumed; one of 0 bytes is complete at once. BadInput, StorageFull, LimitReached.
 
@@ -82,6 +85,7 @@ class Uploads:
         await self.admission.begin(session, audit, caller)
         return Uploaded(session)
 
+    @recorded
     async def join(self, declared: Declared, caller: Caller, upload_ids: Sequence[str]) -> Uploaded:
         """Make a file of the bytes of these complete partial uploads, in this order; they stay as they are.
 
@@ -236,6 +240,7 @@ class Uploads:
         file = await self._receiver.publish(session, caller, received)
         return Uploaded(_complete(file, self.limits), file)
 
+    @recorded
     async def store_whole(self, declared: Declared, caller: Caller, pour: Pour, *, digest: Given | None = None) -> File:
         """Receive a whole file, all or nothing: whatever goes wrong, nothing of it is left. Errors as of `append`."""
         session = await self._begin(declared, caller)

@@ -7,6 +7,7 @@ wait together are carried out so, whichever kind was asked for first.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
@@ -173,23 +174,19 @@ def end_uploads(connection: Connection, given: Sequence[tuple[Session, Audit]]) 
 def set_deleted(connection: Connection, given: Sequence[tuple[File, Audit]]) -> Sequence[bool]:
     """Move files to the trash or out of it; False for those that are there already."""
     moved = []
-    for file, audit in given:
+    for file, _ in given:
         statement = _RESTORE if file.deleted_at is None else _DELETE
         moved.append(connection.execute(statement, {"row_id": file.id, "at": file.deleted_at}).rowcount == 1)
-        if moved[-1]:
-            record_for(connection, [(file.user_id, audit)])
-            _count(connection, file, audit)
+    _tell(connection, list(itertools.compress(given, moved)))
     return moved
 
 
 def purge(connection: Connection, given: Sequence[tuple[File, Audit]]) -> Sequence[bool]:
     """Drop the rows of files in the trash, and with them those of their parts and jobs; False for those not there."""
     gone = []
-    for file, audit in given:
+    for file, _ in given:
         gone.append(connection.execute(_PURGE, {"row_id": file.id, "at": file.deleted_at}).rowcount == 1)
-        if gone[-1]:
-            record_for(connection, [(file.user_id, audit)])
-            _count(connection, file, audit)
+    _tell(connection, list(itertools.compress(given, gone)))
     return gone
 
 
@@ -261,14 +258,18 @@ def record_for(connection: Connection, audits: Sequence[tuple[str, Audit]]) -> N
     connection.execute(_ADD_AUDIT, rows)
 
 
-def _count(connection: Connection, file: File, audit: Audit) -> None:
-    """Add what happened to a file to the statistics."""
-    counted = tally_of(file, audit)
-    if counted is None:
+def _tell(connection: Connection, done: Sequence[tuple[File, Audit]]) -> None:
+    """Add what happened to files to the trail, and to the statistics."""
+    if not done:
         return
-    kept, tally = (asdict(one) for one in counted)
-    values = {f"of_{name}": value for name, value in kept.items()} | {
-        f"more_{name}": value for name, value in tally.items()
-    }
-    if not connection.execute(_ADD_TO_DELETIONS, values).rowcount:
-        connection.execute(_ADD_DELETIONS, kept | tally)
+    record_for(connection, [(file.user_id, audit) for file, audit in done])
+    tallies: dict[Kept, Tally] = {}
+    for kept, tally in filter(None, itertools.starmap(tally_of, done)):
+        tallies[kept] = tallies.get(kept, Tally()) + tally
+    for kept, tally in tallies.items():
+        key, numbers = asdict(kept), asdict(tally)
+        values = {f"of_{name}": value for name, value in key.items()} | {
+            f"more_{name}": value for name, value in numbers.items()
+        }
+        if not connection.execute(_ADD_TO_DELETIONS, values).rowcount:
+            connection.execute(_ADD_DELETIONS, key | numbers)
