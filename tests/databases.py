@@ -52,17 +52,19 @@ class _Lazy:
 
     def __init__(self, kind: str) -> None:
         self._life = on_sqlite() if kind == "sqlite" else on_postgres()
-        self._opening = asyncio.Lock()
-        self._opened: Catalog | None = None
+        self._opening: asyncio.Task[Catalog] | None = None
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         async def call(*arguments: Any, **options: Any) -> Any:
-            async with self._opening:
-                if self._opened is None:
-                    self._opened = await anext(self._life)
-            return await getattr(self._opened, name)(*arguments, **options)
+            if self._opening is None:
+                self._opening = asyncio.create_task(self._open())
+            catalog = await asyncio.shield(self._opening)  # who asks first may be cancelled
+            return await getattr(catalog, name)(*arguments, **options)
 
         return call
+
+    async def _open(self) -> Catalog:
+        return await anext(self._life)
 
 
 async def on_sqlite() -> AsyncGenerator[Catalog]:
