@@ -34,7 +34,10 @@ PUBLIC = {
     "/docs",
     "/docs/{digest}/{name:path}",
     "/openapi.json",
+    "/session",
 }
+# What is not in every version yet.
+SOON = {"/session", "/api/v1/tokens"}
 # What shows the caller's own, whomever it names.
 LISTS = {"/api/v1/files", "/api/v1/uploads", "/api/v1/stats/deletions", "/api/v1/events"}
 # What has ids elsewhere than in its path: each way to name one.
@@ -46,6 +49,7 @@ PART = {
 }
 QUERIES: dict[str, list[tuple[str, str, dict[str, str], str]]] = {
     "/files": [("POST", "", {**TUS, "Upload-Concat": "final;/files/ID"}, "")],
+    "/api/v1/tokens": [("POST", "", {"Content-Type": "application/json"}, '{"upload_id": "ID"}')],
     "/filepond": [
         *((method, f"?{name}=ID", {}, "") for name in ("restore", "load", "id") for method in ("GET", "HEAD")),
         ("HEAD", "?patch=ID", {}, ""),
@@ -179,7 +183,8 @@ async def test_no_route_knows_another_user_s_things(ann: Ann) -> None:
     assert differences == []
     assert await ann.state() == before
     assert tried > 300
-    assert {route.path for route in walked(ann.door.app)} >= PUBLIC | LISTS | set(QUERIES) | set(SPOKEN)
+    stale = (PUBLIC | LISTS | set(QUERIES) | set(SPOKEN)) - {route.path for route in walked(ann.door.app)}
+    assert stale <= SOON
 
 
 @pytest.mark.parametrize("path", sorted(LISTS - {"/api/v1/events"}))
