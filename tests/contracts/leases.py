@@ -167,6 +167,24 @@ class LeasesContract:
             assert not await is_free(rival)
         assert await is_free(rival)
 
+    async def test_a_lease_that_is_given_back_is_free_before_its_holder_has_ended(
+        self, leases: Leases, rival: Leases
+    ) -> None:
+        async with leases.hold(KEY, let_go=stay) as lease:
+            lease.check()
+            await lease.give_back()
+
+            async with rival.hold(KEY, let_go=stay):
+                assert not await is_free(leases)
+            assert await is_free(rival)
+
+    async def test_a_key_that_nobody_else_knows_is_held_like_another(self, leases: Leases) -> None:
+        async with leases.hold(KEY, let_go=stay, new=True) as lease:
+            lease.check()
+            assert not await is_free(leases)
+
+        assert await is_free(leases)
+
     async def test_keys_do_not_mind_each_other(self, leases: Leases, rival: Leases) -> None:
         keys = [f"key {number}" for number in range(300)]
         together = asyncio.Barrier(len(keys))
