@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     database: Annotated[str, AfterValidator(file_or_dsn)] = Field(
         "",
         validation_alias="UPLOADSTREAM",
-        description="the catalog, sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE",
+        description="the catalog, sqlite:///FILE or postgresql://USER@HOST/DATABASE",
         repr=False,  # it may hold a password
     )
     pool_size: PositiveInt = Field(20, description="connections to PostgreSQL, of all workers together")
