@@ -4,8 +4,8 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from grpc import aio
 
 from tests.adapters.issuer import SECRET, key_set, member, private_key, public_pem, token
+from tests.engine.world import MovableClock
 from tests.http_rig import serving
 from tests.protocols.asgi import client_of
 from tests.servers.authority import Authority
@@ -166,3 +167,145 @@ async def test_a_certificate_names_the_user_over_https_and_grpc(tmp_path: Path) 
                     await FileServiceStub(channel).ListFiles(pb.ListFilesRequest(), timeout=5)
                 assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         await server.stop(grace_seconds=0)
+
+
+# Tokens for uploads
+
+
+PIECE = b"0123456789"
+
+
+@asynccontextmanager
+async def closed_service(root: Path) -> AsyncIterator[Served]:
+    """A service that asks who comes, over real sockets; `ada` is known by a token of hers."""
+    settings = settings_of(root, jwt_key=SECRET, auth="required")
+    async with app.service(settings) as running:
+        server = app.grpc_server(running, settings, Socket("127.0.0.1", 0))
+        port = await server.start()
+        try:
+            async with (
+                serving(app.http_app(running, is_draining=lambda: False)) as web,
+                httpx.AsyncClient(base_url=f"http://127.0.0.1:{web.port}", trust_env=False) as client,
+                aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+            ):
+                yield Served(running, client, FileServiceStub(channel))
+        finally:
+            await server.stop(grace_seconds=0)
+
+
+async def upload_token(service: Served, **wish: Any) -> str:
+    answer = await service.http.post("/api/v1/tokens", json=wish, headers=bearer(good_token()))
+    assert answer.status_code == 200, answer.text
+    found: str = answer.json()["token"]
+    return found
+
+
+@dataclass
+class Hour:
+    """An hour that passes when all bodies are on their way."""
+
+    service: Served
+    bodies: int
+    clock: MovableClock = field(default_factory=MovableClock)
+    is_over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        passes: Any = self.service.running.passes
+        passes._clock = passes._signer._clock = self.clock
+
+    async def pass_by(self) -> None:
+        while len(self.service.running.watch) < self.bodies:  # noqa: ASYNC110 - nobody is told when one begins
+            await asyncio.sleep(0.01)
+        self.clock.ahead += timedelta(hours=1)
+        self.is_over.set()
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """A piece while the token is good, and one when it is not any more."""
+        yield PIECE
+        await self.is_over.wait()
+        yield PIECE
+
+
+async def continued_over_http(service: Served, hour: Hour, fields: dict[str, str]) -> None:
+    """Begin, send half of it slowly, and the rest with a fresh token."""
+    stale = bearer(await upload_token(service, size_max=100))
+    is_tus = "Tus-Resumable" in fields
+    begun = await service.http.post("/files", headers={**stale, **fields, "Upload-Length": "40"})
+    assert begun.status_code == 201, begun.text
+    place = begun.headers["Location"]
+    kind = "application/offset+octet-stream" if is_tus else "application/partial-upload"
+
+    def part(offset: int) -> dict[str, str]:
+        more = {} if is_tus else {"Upload-Complete": "?1" if offset else "?0"}
+        return {**fields, **more, "Content-Type": kind, "Upload-Offset": str(offset)}
+
+    slow = await service.http.patch(place, headers={**stale, **part(0)}, content=hour.pieces())
+    assert slow.status_code == 204, slow.text
+    late = await service.http.patch(place, headers={**stale, **part(20)}, content=PIECE * 2)
+    assert (late.status_code, "has expired" in late.text) == (401, True)
+    assert late.headers["WWW-Authenticate"].startswith("Bearer")
+    fresh = bearer(await upload_token(service, size_max=100))
+    done = await service.http.patch(place, headers={**fresh, **part(20)}, content=PIECE * 2)
+    assert done.is_success, done.text
+
+
+async def continued_over_grpc(service: Served, hour: Hour) -> None:
+    stale = [("authorization", f"Bearer {await upload_token(service, size_max=100)}")]
+    metadata = pb.FileMetadata(filename="a.txt", size=40)
+    upload = (await service.grpc.CreateUpload(pb.CreateUploadRequest(metadata=metadata), metadata=stale)).upload_id
+
+    async def messages(offset: int) -> AsyncIterator[pb.UploadFileRequest]:
+        yield pb.UploadFileRequest(metadata=pb.FileMetadata(upload_id=upload, offset=offset))
+        async for piece in hour.pieces():
+            yield pb.UploadFileRequest(chunk=piece)
+
+    half = await service.grpc.UploadFile(messages(0), metadata=stale)
+    assert (half.offset, half.complete) == (20, False)
+    with pytest.raises(aio.AioRpcError) as caught:
+        await service.grpc.UploadFile(messages(20), metadata=stale)
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    fresh = [("authorization", f"Bearer {await upload_token(service, upload_id=upload)}")]
+    whole = await service.grpc.UploadFile(messages(20), metadata=fresh)
+    assert whole.complete
+
+
+async def test_a_token_that_expires_in_the_middle_costs_nothing_but_a_fresh_one(tmp_path: Path) -> None:
+    ietf = {"Upload-Draft-Interop-Version": "8", "Upload-Complete": "?0"}
+    async with closed_service(tmp_path) as service:
+        hour = Hour(service, bodies=3)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(continued_over_http(service, hour, {"Tus-Resumable": "1.0.0"}))
+            tasks.create_task(continued_over_http(service, hour, ietf))
+            tasks.create_task(continued_over_grpc(service, hour))
+            tasks.create_task(hour.pass_by())
+
+        files = await service.running.ports.catalog.files("ada", deleted=False, after=None, limit=9)
+        assert [file.size for file in files] == [40] * 3
+
+
+async def test_a_token_for_uploads_opens_no_other_door(tmp_path: Path) -> None:
+    async with closed_service(tmp_path) as service:
+        stored = await service.http.post("/files", headers=bearer(good_token()), content=BODY)
+        file_id = stored.json()["file_id"]
+        passed = bearer(await upload_token(service, size_max=100))
+        paths = ["files", f"files/{file_id}", f"files/{file_id}/content", f"files/{file_id}/audit", "uploads", "events"]
+
+        answers = [await service.http.get(f"/api/v1/{path}", headers=passed) for path in [*paths, "stats/deletions"]]
+        answers += [
+            await service.http.delete(f"/api/v1/files/{file_id}", headers=passed),
+            await service.http.post(f"/api/v1/files/{file_id}/restore", headers=passed),
+            await service.http.delete(f"/api/v1/uploads/{file_id}", headers=passed),
+            await service.http.post("/api/v1/tokens", json={"size_max": 1}, headers=passed),
+        ]
+        calls = [
+            service.grpc.ListFiles(pb.ListFilesRequest(), metadata=[("authorization", passed["Authorization"])]),
+            service.grpc.DeleteFile(
+                pb.DeleteFileRequest(file_id=file_id), metadata=[("authorization", passed["Authorization"])]
+            ),
+        ]
+        said = await asyncio.gather(*calls, return_exceptions=True)
+
+        assert [(answer.status_code, answer.text) for answer in answers if answer.status_code != 403] == []
+        assert [error.code() for error in said if isinstance(error, aio.AioRpcError)] == [
+            grpc.StatusCode.PERMISSION_DENIED
+        ] * 2

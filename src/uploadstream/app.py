@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -38,6 +38,7 @@ from uploadstream.engine.hooks import Hooks, NoHooks
 from uploadstream.engine.identities import Identities
 from uploadstream.engine.meters import Meters
 from uploadstream.engine.pairing import WrongStore, pair
+from uploadstream.engine.passes import Passes
 from uploadstream.engine.readiness import SharedCheck
 from uploadstream.engine.receiving import Receiver
 from uploadstream.engine.sweeper import Sweep, Sweeper
@@ -61,13 +62,14 @@ from uploadstream.protocols.grpc_files.grpcio import GrpcioFileService
 from uploadstream.protocols.grpc_files.service import FileService
 from uploadstream.protocols.health import Health
 from uploadstream.protocols.ietf.service import Ietf
+from uploadstream.protocols.login import Login
 from uploadstream.protocols.rest.endpoints import Rest
 from uploadstream.protocols.tus import Tus
 from uploadstream.servers.certificates import BadCertificate, Certificate, read_certificate
 from uploadstream.servers.grpc import GrpcServer, Socket
 from uploadstream.servers.http1 import HttpLimits
 from uploadstream.servers.http1_server import HttpServer
-from uploadstream.servers.listening import listen, port_of, reserve
+from uploadstream.servers.listening import CannotListen, listen, listening_by, port_of, reserve
 from uploadstream.servers.workers import Work, supervise
 from uploadstream.settings import Auth, Settings
 from uploadstream.web.pages import pages
@@ -108,6 +110,7 @@ class Service:
     events: Events
     web: Web | None
     identities: Identities
+    passes: Passes
 
 
 @asynccontextmanager
@@ -140,10 +143,10 @@ async def service(
         web = HttpWeb(settings.fetch_hosts) if settings.fetch_hosts else None
         if web is not None:
             opened.push_async_callback(web.close)
-        required = settings.auth is Auth.REQUIRED
-        identities = Identities(await proofs_of(settings, catalog, clock, opened), required=required)
+        proofs = await proofs_of(settings, catalog, clock, opened)
+        identities = Identities(proofs.all, required=settings.auth is Auth.REQUIRED)
         downloads = Downloads(ports, files, uploads, audited=settings.audit_downloads)
-        yield Service(ports, uploads, downloads, files, sweeper, watch, events, web, identities)
+        yield Service(ports, uploads, downloads, files, sweeper, watch, events, web, identities, proofs.passes)
 
 
 def http_app(
@@ -161,13 +164,14 @@ def http_app(
     """
     parts = {"catalog": running.ports.catalog.check, "storage": running.ports.blobs.check}
     checks = {name: SharedCheck(check) for name, check in parts.items()}
-    rest = Rest(running.files, running.uploads, running.events, grpc_port=grpc_port)
+    rest = Rest(running.files, running.uploads, running.events, running.passes, grpc_port=grpc_port)
     ietf = Ietf(running.uploads, running.downloads)
     spoken: list[BaseRoute] = [
         *only(Choice.TUS, Tus(running.uploads, beside=ietf.discovery()).routes()),
         *only(Choice.IETF, ietf.routes()),
         *FilePond(running.uploads, Chunks(running.uploads), running.downloads, running.web).routes(),
         *Content(running.downloads).routes(),
+        *Login(running.passes, required=running.identities.required).routes(),
         Mount("/", rest.app(title="UploadStream", version=version("uploadstream"), beside=OPENAPI)),
     ]
     asked = Mount("/", Asked(Telling(Router(spoken)), running.identities.identify, authenticate))
@@ -181,23 +185,6 @@ class Listening:
 
     http_port: int
     grpc_port: int
-
-
-class CannotListen(OSError):
-    """A port cannot be had; `field` is the setting that has it."""
-
-    def __init__(self, error: OSError, *, field: str) -> None:
-        super().__init__(error.errno, error.strerror)
-        self.field = field
-
-
-@contextmanager
-def listening_by(field: str) -> Iterator[None]:
-    """What keeps a port from being had is CannotListen."""
-    try:
-        yield
-    except OSError as error:
-        raise CannotListen(error, field=field) from error
 
 
 def grpc_server(running: Service, settings: Settings, socket: Socket) -> GrpcServer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -11,7 +12,9 @@ import structlog
 from uploadstream.adapters.jwks import KeyFile, KeySource, KeyUrl, OneKey
 from uploadstream.adapters.jwt import JwtTokens
 from uploadstream.adapters.jwt_keys import BadKey, read_key
+from uploadstream.adapters.signing import Signatures, new_secret
 from uploadstream.engine.identities import CertificateProof, KeyProof, Proof
+from uploadstream.engine.passes import Passes
 from uploadstream.ports import Clock
 from uploadstream.ports.keys import KeyStore
 from uploadstream.settings import Settings, variable_of
@@ -19,11 +22,20 @@ from uploadstream.settings import Settings, variable_of
 log = structlog.get_logger()
 
 
-async def proofs_of(settings: Settings, store: KeyStore, clock: Clock, opened: AsyncExitStack) -> Sequence[Proof]:
-    """What is asked, in this order, who sends a request. BadKey."""
+@dataclass(frozen=True, slots=True)
+class Proofs:
+    """What is asked, in this order, who sends a request; among them the passes that we give ourselves."""
+
+    all: Sequence[Proof]
+    passes: Passes
+
+
+async def proofs_of(settings: Settings, store: KeyStore, clock: Clock, opened: AsyncExitStack) -> Proofs:
+    """The proofs that these settings ask for. BadKey, CatalogUnavailable."""
     keys = KeyProof(store, clock)
     opened.push_async_callback(keys.close)
-    found: list[Proof] = [keys]
+    passes = Passes(Signatures(await store.secret(new_secret()), clock), keys, clock)
+    found: list[Proof] = [keys, passes]
     if settings.takes_jwt:
         rules = {"issuer": settings.jwt_issuer, "audience": settings.jwt_audience}
         source = key_source(settings)
@@ -32,7 +44,7 @@ async def proofs_of(settings: Settings, store: KeyStore, clock: Clock, opened: A
         found.append(JwtTokens(source, clock, **rules, user_claim=settings.jwt_user_claim))
     if settings.tls_client_ca:
         found.append(CertificateProof())
-    return found
+    return Proofs(found, passes)
 
 
 def key_source(settings: Settings) -> KeySource:

@@ -13,9 +13,8 @@ from pydantic_settings import NoDecode
 from uploadstream.core.allowances import READ
 from uploadstream.core.dsns import SCHEMES, Dsn
 from uploadstream.core.errors import BadField
-from uploadstream.core.media import check_content_type
+from uploadstream.core.media import check_pattern
 from uploadstream.core.ratelimit import Rate
-from uploadstream.core.type_names import essence
 from uploadstream.core.wording import shortened
 
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?", re.ASCII)
@@ -67,19 +66,12 @@ def _well_formed(patterns: tuple[str, ...]) -> tuple[str, ...]:
         message = "no type is let in; write */* for all, or such as image/*,video/mp4"
         raise ValueError(message)
     for pattern in patterns:
-        if not _is_pattern(pattern):
+        try:
+            check_pattern(pattern, field="")
+        except BadField:
             message = f"{pattern!r} is no pattern of types; write */*, or such as image/* or image/png"
-            raise ValueError(message)
+            raise ValueError(message) from None
     return patterns
-
-
-def _is_pattern(text: str) -> bool:
-    """`*/*`, `image/*` or `image/png`: a star stands for a whole word."""
-    try:
-        kind, _, name = essence(check_content_type(text)).partition("/")
-    except BadField:
-        return False
-    return (kind, name) == ("*", "*") or ("*" not in kind and (name == "*" or "*" not in name))
 
 
 def _origins(value: object) -> object:

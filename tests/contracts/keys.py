@@ -1,5 +1,6 @@
 """What every catalog promises of API keys."""
 
+import asyncio
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -95,3 +96,10 @@ class KeysContract:
     async def test_a_key_with_a_name_that_not_every_database_takes_is_refused(self, catalog: Catalog) -> None:
         with pytest.raises(BadField):
             await added(catalog, a_key(name="nul\0"))
+
+    async def test_the_first_secret_is_that_of_all_servers(self, catalog: Catalog) -> None:
+        settled = await asyncio.gather(*(catalog.secret(f"secret {number}") for number in range(5)))
+
+        assert len(set(settled)) == 1
+        assert await catalog.secret("another") == settled[0]
+        assert await catalog.store_id() is None

@@ -10,6 +10,7 @@ from tests.databases import new_catalog
 from uploadstream.adapters.blobs_disk import DiskBlobs
 from uploadstream.adapters.leases_disk import DiskLeases
 from uploadstream.adapters.memory import MemoryBlobs, MemoryLeases
+from uploadstream.adapters.signing import Signatures
 from uploadstream.adapters.system import SystemClock
 from uploadstream.core.access import Caller
 from uploadstream.core.allowances import Allowance
@@ -21,8 +22,10 @@ from uploadstream.engine.downloads import Downloads
 from uploadstream.engine.events import Events
 from uploadstream.engine.files import Files
 from uploadstream.engine.gathering import Gatherer
+from uploadstream.engine.identities import KeyProof
 from uploadstream.engine.intake import Intake
 from uploadstream.engine.meters import Meters
+from uploadstream.engine.passes import Passes
 from uploadstream.engine.purging import Purger
 from uploadstream.engine.receiving import Receiver
 from uploadstream.engine.sweeper import Sweeper
@@ -35,6 +38,7 @@ ANN = Caller("ann", "test", "192.0.2.1")
 BOB = Caller("bob", "test", "192.0.2.2")
 Bring = Callable[..., Pour]
 TRASH_TTL = timedelta(days=30)
+SECRET = "a secret of all servers of this catalog"
 
 
 class MovableClock:
@@ -69,6 +73,8 @@ class Engine:
         self.uploads = Uploads(self.ports, self.files, receiver, self.limits)
         self.downloads = Downloads(self.ports, self.files, self.uploads)
         self.events = Events(self.ports, self.uploads, poll_seconds=0.01)
+        clock, self.keys = self.ports.clock, KeyProof(self.ports.catalog, self.ports.clock)
+        self.passes = Passes(Signatures(SECRET, clock), self.keys, clock)
         self.gatherer = Gatherer(self.ports)
         self.purger = Purger(self.ports, trash_ttl=TRASH_TTL)
         self.sweeper = Sweeper(self.ports, self.uploads, trash_ttl=TRASH_TTL)

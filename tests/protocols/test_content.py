@@ -405,7 +405,9 @@ async def test_another_users_file_is_as_unknown(client: httpx.AsyncClient, file:
 
 @pytest.mark.parametrize("under", ["", "/below"])
 async def test_what_is_not_allowed_says_all_that_is(world: World, under: str) -> None:
-    beside = Rest(world.engine.files, world.engine.uploads, world.engine.events).app(title="t", version="0")
+    beside = Rest(world.engine.files, world.engine.uploads, world.engine.events, world.engine.passes).app(
+        title="t", version="0"
+    )
     below = Starlette(routes=[*Content(world.engine.downloads).routes(), Mount("/", beside)])
     async with client_of(Starlette(routes=[Mount(under or "/", below)])) as client:
         answer = await client.put(f"{under}/api/v1/files/{UNKNOWN}/content")
@@ -471,7 +473,7 @@ async def test_bytes_that_cannot_be_read_are_503_and_no_file_that_breaks_off(
 
 
 async def test_the_documentation_of_the_api_has_it(world: World) -> None:
-    app = Rest(world.engine.files, world.engine.uploads, world.engine.events).app(
+    app = Rest(world.engine.files, world.engine.uploads, world.engine.events, world.engine.passes).app(
         title="t", version="0", beside=OPENAPI
     )
 

@@ -34,7 +34,7 @@ async def world() -> World:
 @pytest.fixture
 async def app(world: World) -> FastAPI:
     engine = world.engine
-    return Rest(engine.files, engine.uploads, engine.events).app(title="UploadStream", version="1.2.3")
+    return Rest(engine.files, engine.uploads, engine.events, engine.passes).app(title="UploadStream", version="1.2.3")
 
 
 @pytest.fixture
@@ -251,7 +251,7 @@ async def test_what_is_not_there_is_a_problem_too(
 @pytest.mark.parametrize("under", ["", "/below"])
 async def test_what_is_not_allowed_says_all_that_is(world: World, path: str, allowed: set[str], under: str) -> None:
     engine = world.engine
-    app = Rest(engine.files, engine.uploads, engine.events).app(title="t", version="0")
+    app = Rest(engine.files, engine.uploads, engine.events, engine.passes).app(title="t", version="0")
     async with client_of(Starlette(routes=[Mount(under or "/", app)])) as client:
         answer = await client.put(under + path)
 

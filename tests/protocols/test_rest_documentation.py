@@ -66,7 +66,7 @@ async def world(clock: SetClock) -> World:
 @pytest.fixture
 async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
     engine = world.engine
-    rest = Rest(engine.files, engine.uploads, engine.events, grpc_port=GRPC_PORT)
+    rest = Rest(engine.files, engine.uploads, engine.events, engine.passes, grpc_port=GRPC_PORT)
     app = rest.app(title="UploadStream", version="1.2.3", beside=OPENAPI)
     async with client_of(Starlette(routes=[*Content(engine.downloads).routes(), Mount("/", app)])) as opened:
         opened.base_url = httpx.URL("http://127.0.0.1:8080")
@@ -133,6 +133,7 @@ async def test_every_operation_says_what_it_is_for(described: dict[str, Any]) ->
         *("GET /api/v1/files/{file_id}/content", "HEAD /api/v1/files/{file_id}/content"),
         *("GET /api/v1/files/{file_id}/thumbnails/{size}", "GET /api/v1/uploads", "GET /api/v1/uploads/{upload_id}"),
         *("DELETE /api/v1/uploads/{upload_id}", "GET /api/v1/stats/deletions", "GET /api/v1/events"),
+        "POST /api/v1/tokens",
     }
     assert len({one["operationId"] for one in found.values()}) == len(found)
     for one in found.values():
@@ -166,7 +167,7 @@ async def test_every_shape_is_used_and_there(described: dict[str, Any]) -> None:
 
 async def test_below_a_path_it_says_so(client: httpx.AsyncClient, world: World) -> None:
     engine = world.engine
-    app = Rest(engine.files, engine.uploads, engine.events).app(title="t", version="0", beside=OPENAPI)
+    app = Rest(engine.files, engine.uploads, engine.events, engine.passes).app(title="t", version="0", beside=OPENAPI)
     async with client_of(Starlette(routes=[Mount("/below", app)])) as below:
         found = (await below.get("/below/openapi.json")).json()
 

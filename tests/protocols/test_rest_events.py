@@ -62,7 +62,7 @@ async def world() -> World:
 @pytest.fixture
 async def server(world: World) -> AsyncIterator[Serving]:
     engine = world.engine
-    app = Rest(engine.files, engine.uploads, engine.events).app(title="t", version="0")
+    app = Rest(engine.files, engine.uploads, engine.events, engine.passes).app(title="t", version="0")
     async with serving(app) as running:
         yield running
 
@@ -217,7 +217,7 @@ async def test_one_too_many_is_told_to_come_later(
 
 async def test_a_client_that_does_not_read_is_dropped(world: World) -> None:
     engine = world.engine
-    app = Rest(engine.files, engine.uploads, engine.events).app(title="t", version="0")
+    app = Rest(engine.files, engine.uploads, engine.events, engine.passes).app(title="t", version="0")
     limits = HttpLimits(send_seconds=0.2, look_seconds=0.05)
     async with serving(app, limits=limits, send_buffer_size=4096) as server:
         with socket.socket() as slow:
@@ -243,7 +243,7 @@ async def test_whose_key_is_revoked_is_told_nothing_more(world: World) -> None:
         return Identity("ann")
 
     engine = world.engine
-    app = Asked(Rest(engine.files, engine.uploads, engine.events).app(title="t", version="0"), identify)
+    app = Asked(Rest(engine.files, engine.uploads, engine.events, engine.passes).app(title="t", version="0"), identify)
     async with serving(app) as server:
         stream = await opened(server, "")
         await stored(world, "before.bin")

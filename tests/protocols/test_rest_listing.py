@@ -24,7 +24,7 @@ NAMES = ["b.txt", "Äpfel_1.PNG", "a.mp4", "äPFEL%2.png", "C.txt"]
 
 def app_of(world: World) -> FastAPI:
     engine = world.engine
-    return Rest(engine.files, engine.uploads, engine.events, grpc_port=50051).app(title="t", version="0")
+    return Rest(engine.files, engine.uploads, engine.events, engine.passes, grpc_port=50051).app(title="t", version="0")
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ async def test_an_upload_tells_how_it_can_be_continued(client: httpx.AsyncClient
 async def test_an_upload_of_unknown_length_is_not_filepond_s(world: World) -> None:
     session = (await world.engine.uploads.create(declared(None), ANN)).session
     engine = world.engine
-    app = Rest(engine.files, engine.uploads, engine.events).app(title="t", version="0")
+    app = Rest(engine.files, engine.uploads, engine.events, engine.passes).app(title="t", version="0")
 
     async with client_of(app) as client:
         said = (await client.get(f"/api/v1/uploads/{session.id}")).json()

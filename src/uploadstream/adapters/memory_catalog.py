@@ -37,6 +37,7 @@ class MemoryCatalog:
         self._byte_buckets: dict[str, Bucket] = {}
         self._overrides: dict[str, Mapping[str, str]] = {}
         self._keys: dict[str, Key] = {}
+        self._secret = ""
         self._key_ids: dict[bytes, str] = {}
         self._buckets: dict[str, Bucket | None] = {}
 
@@ -279,6 +280,11 @@ class MemoryCatalog:
         """Remember that a key was used, unless a later use is remembered."""
         if key_id in self._keys:
             self._keys[key_id] = self._keys[key_id].used(at)
+
+    async def secret(self, given: str) -> str:
+        """What servers sign with, settled now if it was not."""
+        self._secret = self._secret or given
+        return self._secret
 
     async def usage(self, user_id: str) -> Usage:
         """What a user has."""

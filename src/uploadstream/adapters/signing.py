@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -20,6 +21,11 @@ ALGORITHM: Final = "HS256"
 TOKEN_LENGTH_MAX: Final = 4096
 # The time is that of our own clock, which is also the one that signed.
 _OPTIONS: Final[Options] = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
+
+
+def new_secret() -> str:
+    """A secret that nobody can guess."""
+    return secrets.token_urlsafe(32)
 
 
 class Signatures:

@@ -61,6 +61,18 @@ def check_declared(declared: str, head: bytes) -> str:
     return detected
 
 
+def check_pattern(text: str, *, field: str) -> str:
+    """A pattern of types: `*/*`, `image/*` or `image/png`; a star stands for a whole word. BadField."""
+    try:
+        kind, _, name = essence(check_content_type(text)).partition("/")
+    except BadField:
+        kind = name = ""
+    is_any = (kind, name) == ("*", "*")
+    if not (is_any or (kind and "*" not in kind and (name == "*" or "*" not in name))) or "," in text:
+        raise BadField(field=field, problem=f"must be */*, or such as image/* or image/png, is {shortened(text)}")
+    return text
+
+
 def check_allowed(detected: str, allowed: tuple[str, ...], *, declared: str = "") -> None:
     """Raise TypeNotAllowed unless a pattern (`*/*`, `image/*`, `application/pdf`) lets the detected type in.
 

@@ -50,7 +50,7 @@ class Identities:
 
     def __init__(self, proofs: Sequence[Proof], *, required: bool) -> None:
         self._proofs = proofs
-        self._required = required
+        self.required: Final = required
 
     async def identify(self, credentials: Credentials) -> Identity | None:
         """Who it is; None for nobody who is known. Unauthenticated, Unavailable."""
@@ -62,7 +62,7 @@ class Identities:
                         return found
                 except WrongCredentials as error:
                     wrong = wrong or error  # what a later one makes of the same says less
-        if not self._required:
+        if not self.required:
             return None
         if credentials == NO_CREDENTIALS:
             raise Unauthenticated(MISSING)

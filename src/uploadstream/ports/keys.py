@@ -38,6 +38,10 @@ class KeyStore(Protocol):
         """Remember that a key was used, unless a later use is remembered."""
         ...
 
+    async def secret(self, given: str) -> str:
+        """The secret that all servers of this catalog sign with: the first that was ever given."""
+        ...
+
 
 class Signer(Protocol):
     """Texts that only we can have made, good for one purpose and a time."""

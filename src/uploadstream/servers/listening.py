@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import socket
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 
 def listen(host: str, port: int, *, shared: bool = False) -> list[socket.socket]:
@@ -70,3 +71,20 @@ def _bind(family: int, address: tuple[str | int, ...], options: list[int]) -> so
         one.close()
         raise OSError(error.errno, f"cannot listen on {address[0]} port {address[1]}: {error.strerror}") from None
     return one
+
+
+class CannotListen(OSError):
+    """A port cannot be had; `field` is the setting that has it."""
+
+    def __init__(self, error: OSError, *, field: str) -> None:
+        super().__init__(error.errno, error.strerror)
+        self.field = field
+
+
+@contextmanager
+def listening_by(field: str) -> Iterator[None]:
+    """What keeps a port from being had is CannotListen."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotListen(error, field=field) from error

@@ -5,6 +5,9 @@ export const base = new URL(".", document.baseURI);
 
 // In open mode a user may be named: /?user=alice.
 export const user = new URLSearchParams(location.search).get("user") ?? "";
+// Whose uploads are remembered: the user named, or the one who has logged in.
+export let owner = user;
+export const become = (name) => (owner = user || name);
 // A field's value is bytes: those of UTF-8, one a character.
 export const bytesOf = (text) => String.fromCharCode(...new TextEncoder().encode(text));
 export const fields = user ? { "X-User-Id": bytesOf(user) } : {};
@@ -24,10 +27,16 @@ export function address(path, parameters = {}) {
   return url;
 }
 
-async function ask(method, path, parameters, options = {}) {
-  const answer = await fetch(address(path, parameters), { method, headers: fields, ...options });
-  if (!answer.ok) throw new Refused(answer.status, await reason(answer));
-  return answer.status === 204 ? null : answer.json();
+// Asks who it is, and returns when that is known; null where a key would not help. Set by session.js.
+export const who = { login: null };
+
+export async function ask(method, path, parameters, { headers, ...options } = {}) {
+  for (;;) {
+    const answer = await fetch(address(path, parameters), { method, headers: { ...fields, ...headers }, ...options });
+    if (answer.ok) return answer.status === 204 ? null : answer.json();
+    if (answer.status !== 401 || !who.login) throw new Refused(answer.status, await reason(answer));
+    await who.login();
+  }
 }
 
 export async function reason(answer) {

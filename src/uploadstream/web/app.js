@@ -5,6 +5,7 @@ import { copy, Library } from "./library.js";
 import { follow } from "./live.js";
 import { Pond } from "./pond.js";
 import { Preview } from "./preview.js";
+import { arrive } from "./session.js";
 import { toast } from "./toasts.js";
 import { missingText, Uploads } from "./uploads.js";
 import { remaining } from "./words.js";
@@ -14,6 +15,8 @@ const GONE = new Set(["lost", "purged"]);
 const TRASHED = new Set(["deleted", "restored", "purged"]);
 const ENDED = new Set(["completed", "aborted", "expired", "refused", "lost"]);
 const command = document.getElementById("command");
+
+await arrive();
 
 const preview = new Preview({
   copyLink: (file) => copy(contentAddress(file), "Link copied"),

@@ -3,13 +3,13 @@
 // The id is in localStorage under the file's fingerprint. The bytes are in IndexedDB: a handle of the file where the
 // browser gives one, else a copy of a small file. Without either, the same file has to be chosen again.
 
-import { user } from "./api.js";
+import { owner } from "./api.js";
 
 const PREFIX = "uploadstream:upload:";
 const COPY_BYTES_MAX = 64 * 1024 * 1024;
 const LIFE_MS = 7 * 24 * 3600 * 1000;
 
-export const fingerprint = (file) => [user, file.name, file.size, file.lastModified].join("|");
+export const fingerprint = (file) => [owner, file.name, file.size, file.lastModified].join("|");
 
 export function recall(mark) {
   try {
@@ -39,7 +39,7 @@ export function forgetUpload(id) {
 export function all() {
   const found = [];
   for (const key of Object.keys(localStorage)) {
-    if (!key.startsWith(`${PREFIX}${user}|`)) continue;
+    if (!key.startsWith(`${PREFIX}${owner}|`)) continue;
     const mark = key.slice(PREFIX.length);
     const value = recall(mark);
     if (value && Date.now() - value.at < LIFE_MS) found.push({ mark, ...value });

@@ -1,6 +1,6 @@
 // One file on its way over tus: from wherever the server stands, until it has every byte.
 
-import { address, bytesOf, fields, user } from "./api.js";
+import { address, bytesOf, fields, user, who } from "./api.js";
 
 const VERSION = { "Tus-Resumable": "1.0.0" };
 const BODY_BYTES = 64 * 1024 * 1024;
@@ -147,6 +147,10 @@ export class Sending {
     if (error.status === 413 && !error.ours && this.bodyBytes > BODY_BYTES_MIN) {
       this.bodyBytes /= 4; // something between us and the server bounds a body
       return;
+    }
+    if (error.status === 401 && who.login) {
+      this.told.waiting("Waiting for you to log in");
+      return who.login();
     }
     if (!PASSING.has(error.status) || this.tries >= TRIES_MAX) throw error;
     const pause = Math.max(error.later, WAITS_MS[Math.min(this.tries, WAITS_MS.length - 1)]);

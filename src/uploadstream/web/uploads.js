@@ -1,6 +1,6 @@
 // The view of uploads in progress, by whatever program: how far, how fast, and how they go on.
 
-import { address, fields, listUploads, Refused, reason } from "./api.js";
+import { ask, listUploads } from "./api.js";
 import { all, forgetUpload, sourceOf } from "./remembered.js";
 import { pick, sentByTabs } from "./pond.js";
 import { showUpload, uploadTile } from "./tiles.js";
@@ -120,10 +120,9 @@ export class Uploads {
 
   async discard({ upload_id: id, filename }) {
     try {
-      const answer = await fetch(address(`files/${id}`), { method: "DELETE", headers: { ...fields, "Tus-Resumable": "1.0.0" } });
-      if (!answer.ok && answer.status !== 404 && answer.status !== 410) throw new Refused(answer.status, await reason(answer));
+      await ask("DELETE", `files/${id}`, {}, { headers: { "Tus-Resumable": "1.0.0" } });
     } catch (error) {
-      return complain(error);
+      if (error.status !== 404 && error.status !== 410) return complain(error);
     }
     forgetUpload(id);
     this.heard(id, null);

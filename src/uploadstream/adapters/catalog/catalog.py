@@ -224,6 +224,10 @@ class SqlCatalog(Generic[Over]):
         """Remember that a key was used, unless a later use is remembered."""
         await self._write(keys.use_keys, (key_id, at))
 
+    async def secret(self, given: str) -> str:
+        """What servers sign with, settled now if it was not."""
+        return await self._write(writes.set_secret, given)
+
     async def usage(self, user_id: str) -> Usage:
         """What a user has."""
         return await self._list(usage.usage, user_id)

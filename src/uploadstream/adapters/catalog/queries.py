@@ -170,7 +170,12 @@ def deletion_stats(connection: Connection, user_id: str | None) -> DeletionStats
 
 def store_id(connection: Connection) -> str | None:
     """The id of the store that has the bytes."""
-    return connection.execute(_PROPERTY, {"name": STORE_ID}).scalar()
+    return property_of(connection, STORE_ID)
+
+
+def property_of(connection: Connection, name: str) -> str | None:
+    """What is known of the catalog as a whole."""
+    return connection.execute(_PROPERTY, {"name": name}).scalar()
 
 
 def check(connection: Connection) -> None:

@@ -171,6 +171,7 @@ PROPERTIES: Final = Table(
     "properties", METADATA, Column("name", Text, primary_key=True), Column("value", Text, nullable=False)
 )
 STORE_ID: Final = "store_id"
+SECRET: Final = "secret"  # noqa: S105 - its name
 
 # What is said of single users' limits, each as its setting is written; null: nothing.
 OVERRIDES: Final = Table(

@@ -19,7 +19,7 @@ from uploadstream.adapters.catalog import usage
 from uploadstream.adapters.catalog.columns import Id, among
 from uploadstream.adapters.catalog.queries import file as read_file
 from uploadstream.adapters.catalog.queries import open_uploads as read_open_uploads
-from uploadstream.adapters.catalog.queries import store_id as read_store_id
+from uploadstream.adapters.catalog.queries import property_of
 from uploadstream.adapters.catalog.rows import audit_values, file_values, job_values, session_values
 from uploadstream.adapters.catalog.tables import (
     AUDIT,
@@ -32,6 +32,7 @@ from uploadstream.adapters.catalog.tables import (
     OPEN,
     PARTS,
     PROPERTIES,
+    SECRET,
     STORE_ID,
     UPLOADS,
 )
@@ -210,10 +211,19 @@ def forget_ended(connection: Connection, given: Sequence[tuple[datetime, int]]) 
 
 def set_store_id(connection: Connection, given: Sequence[str]) -> Sequence[str]:
     """Settle which store has the bytes: the first that was ever given."""
-    known = read_store_id(connection)
+    return _settle(connection, STORE_ID, given)
+
+
+def set_secret(connection: Connection, given: Sequence[str]) -> Sequence[str]:
+    """Settle what servers sign with: the first that was ever given."""
+    return _settle(connection, SECRET, given)
+
+
+def _settle(connection: Connection, name: str, given: Sequence[str]) -> Sequence[str]:
+    known = property_of(connection, name)
     if known is None:
         known = given[0]
-        connection.execute(_ADD_PROPERTY, {"name": STORE_ID, "value": known})
+        connection.execute(_ADD_PROPERTY, {"name": name, "value": known})
     return [known] * len(given)
 
 

@@ -13,11 +13,24 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from uploadstream.core.errors import BadField, Busy, Draining, Gone, NotFound, NoThumbnail, Refusal, TooManyListeners
+from uploadstream.core.access import Bounds, Identity, ScopeMissing, Unauthenticated
+from uploadstream.core.errors import (
+    BadBodyType,
+    BadField,
+    Busy,
+    Draining,
+    Gone,
+    NotFound,
+    NoThumbnail,
+    Refusal,
+    TooManyListeners,
+)
 from uploadstream.core.files import Action, Audit
 from uploadstream.core.session import Declared, Session
 from uploadstream.core.stats import DeletionStats
 from uploadstream.engine.events import LISTENERS_MAX, Event, Kind
+from uploadstream.engine.identities import MISSING
+from uploadstream.engine.passes import SECONDS_MAX, Pass
 from uploadstream.http.fields import COUNT_MAX
 from uploadstream.http.openapi import (
     BAD_USER,
@@ -30,7 +43,9 @@ from uploadstream.http.openapi import (
     PROBLEM,
     refusals,
 )
+from uploadstream.http.small_bodies import JSON
 from uploadstream.protocols.rest.events import write_lines
+from uploadstream.protocols.rest.passes import TokenIn, write_pass
 from uploadstream.protocols.rest.spellings import (
     AuditPageOut,
     EventOut,
@@ -49,6 +64,7 @@ GRPC_PORT: Final = 50051
 TAGS: Final = [
     {"name": "files", "description": "Finished files and what happened to them"},
     {"name": "uploads", "description": "Uploads in progress, over whatever protocol"},
+    {"name": "tokens", "description": "Who may send something without a key of their own"},
     {"name": "events", "description": "What goes on, told while it does"},
     {"name": "statistics", "description": "Counts"},
 ]
@@ -82,6 +98,11 @@ _BAD_EVENT: Final = BadField("Last-Event-ID", f"must be a whole number from 0 to
 _NO_UPLOAD: Final = NotFound(kind="file", id=UPLOAD_ID)
 _ABORTED: Final = Gone(kind="upload", id=UPLOAD_ID, how="aborted")
 
+_BAD_WISH: Final = BadField("expires_in", f"must be less than or equal to {SECONDS_MAX}")
+_NO_WRITING: Final = ScopeMissing("Scope write is needed; these credentials have read", "write")
+_WISH: Final = {"size_max": 10_485_760, "allowed_types": ["image/*"], "expires_in": 900}
+_UPLOADER: Final = Identity(FILE.user_id, bounds=Bounds("", 10_485_760, ("image/*",)))
+
 _STREAM: Final = {
     "type": "string",
     "description": "the data of every event is one of these, on one line",
@@ -97,9 +118,11 @@ def _operation(
     status: HTTPStatus = HTTPStatus.OK,
     means: str = "",
     content: Mapping[str, Any] | None = None,
+    body: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What FastAPI is told of an operation; every one may be asked by nobody that can be, or without a catalog."""
     return {
+        "openapi_extra": {"requestBody": {"required": True, "content": {JSON: body}}} if body else None,
         "tags": [tag],
         "summary": summary,
         "status_code": status,
@@ -153,6 +176,13 @@ EVENTS: Final = _operation(
     content={"text/event-stream": {"schema": _STREAM, "example": write_lines(_PROGRESS, lambda _: _EXPIRES).decode()}},
 )
 
+TOKEN: Final = _operation(
+    *("tokens", "Make a token for uploads", _BAD_WISH, BadBodyType("Content-Type", f"must be {JSON}")),
+    *(Unauthenticated(MISSING), _NO_WRITING, NotFound("file", UPLOAD_ID), _ABORTED, NO_STORAGE),
+    means="The token, which is shown once",
+    body={"schema": {"$ref": "#/components/schemas/TokenIn"}, "example": _WISH},
+)
+
 # By the name of the operation; set in the end, because the framework leaves out what is null.
 _EXAMPLES: Final[Mapping[str, BaseModel]] = {
     "list_files": FilesOut(files=[write_file(FILE)], next_page_token=""),
@@ -166,6 +196,7 @@ _EXAMPLES: Final[Mapping[str, BaseModel]] = {
         ways=write_ways(_SESSION, scope={}, host="127.0.0.1", grpc_port=GRPC_PORT),
     ),
     "deletions": write_stats(_DELETED),
+    "make_token": write_pass(Pass("up_eyJhbGciOiJIUzI1NiIsInR5cCI6InVwbG9hZCJ9.e30.c2lnbmVk", NOON, _UPLOADER)),
 }
 
 
@@ -181,6 +212,7 @@ def completed(schema: dict[str, Any], beside: Mapping[str, Any]) -> dict[str, An
     shapes = schema["components"]["schemas"]
     for shape in ("HTTPValidationError", "ValidationError", "Order"):
         shapes.pop(shape, None)
+    shapes["TokenIn"] = TokenIn.model_json_schema(ref_template="#/components/schemas/{model}")
     event = EventOut.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
     return {
         **schema,

@@ -20,11 +20,13 @@ from uploadstream.core.checks import together
 from uploadstream.core.errors import BadField, NoThumbnail, Refusal
 from uploadstream.engine.events import Events
 from uploadstream.engine.files import Files
+from uploadstream.engine.passes import Passes
 from uploadstream.engine.uploads import Uploads
 from uploadstream.http.callers import caller_of, check_still
 from uploadstream.http.problems import failed, refusal, unnamed_problem
 from uploadstream.protocols.rest import documentation
 from uploadstream.protocols.rest.events import IDLE_SECONDS, EventStream, as_long_as, read_after, write_events
+from uploadstream.protocols.rest.passes import TokenOut, read_wish, write_pass
 from uploadstream.protocols.rest.queries import NOT_NEGATIVE, ROWS, FilesQuery
 from uploadstream.protocols.rest.spellings import (
     AuditPageOut,
@@ -149,11 +151,14 @@ class Documented(FastAPI):
 class Rest:
     """The API's endpoints."""
 
-    def __init__(self, files: Files, uploads: Uploads, events: Events, *, grpc_port: int | None = None) -> None:
+    def __init__(
+        self, files: Files, uploads: Uploads, events: Events, passes: Passes, *, grpc_port: int | None = None
+    ) -> None:
         """`grpc_port`: where gRPC listens on the same host, if it does."""
         self._files = files
         self._uploads = uploads
         self._events = events
+        self._passes = passes
         self._grpc_port = grpc_port
 
     def app(self, *, title: str, version: str, beside: Mapping[str, Any] | None = None) -> FastAPI:
@@ -179,6 +184,7 @@ class Rest:
         get("/uploads", self.list_uploads, **documentation.LIST_UPLOADS)
         get("/uploads/{upload_id}", self.describe_upload, **documentation.UPLOAD)
         add("/uploads/{upload_id}", self.end_upload, methods=["DELETE"], **documentation.END_UPLOAD)
+        add("/tokens", self.make_token, methods=["POST"], **documentation.TOKEN)
         get("/stats/deletions", self.deletions, **documentation.DELETIONS)
         get("/events", self.events, response_class=EventStream, **documentation.EVENTS)
         return router
@@ -224,6 +230,14 @@ class Rest:
     async def end_upload(self, upload_id: UploadId, caller: Who) -> None:
         """End an upload, nothing of it is left; or put its file in the trash."""
         await self._uploads.abort(upload_id, caller)
+
+    async def make_token(self, request: Request, caller: Who) -> TokenOut:
+        """A token for a browser or another stranger: for one upload, or for new ones within bounds, and for a while."""
+        bounds, seconds = await read_wish(request)
+        given = self._passes.for_uploads(caller, bounds, seconds=seconds)
+        if bounds.upload_id:
+            await self._uploads.status(bounds.upload_id, caller)
+        return write_pass(given)
 
     async def thumbnail(self, file_id: FileId, size: PictureSize, caller: Who) -> None:
         """A small picture of the file, once there is one."""
