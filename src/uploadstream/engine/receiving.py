@@ -12,7 +12,7 @@ from typing import Final
 
 from uploadstream.core.access import Caller
 from uploadstream.core.digests import Digest, check_computed
-from uploadstream.core.errors import ChecksumMismatch, StorageUnavailable, Unavailable, UploadClosed
+from uploadstream.core.errors import CatalogUnavailable, ChecksumMismatch, StorageUnavailable, Unavailable, UploadClosed
 from uploadstream.core.files import Action, Audit, File, audit_of, file_of
 from uploadstream.core.media import SNIFF_BYTES, check_allowed, check_declared
 from uploadstream.core.parts import Part
@@ -171,13 +171,15 @@ class Receiver:
         if not (ended.declared.is_partial and await self._catalog.known([ended.id])):
             await self._blobs.remove(ended.id)
 
-    async def discard(self, session: Session) -> None:
-        """Remove the bytes of an upload that nobody can come back to, unless they are a file already.
+    async def discard(self, session: Session, error: BaseException | None = None) -> None:
+        """Remove the bytes of an upload that failed and that nobody can come back to, unless they are a file already.
 
-        Where that cannot be said, or done, the sweeper does it later.
+        Where that cannot be said, or done, the sweeper does it later: of a catalog that went away nobody knows whether
+        what it was told last is still to come.
         """
-        with suppress(Unavailable):
-            await uncancelled(self._discard(session))
+        if not isinstance(error, CatalogUnavailable):
+            with suppress(Unavailable):
+                await uncancelled(self._discard(session))
 
     async def _discard(self, session: Session) -> None:
         if session.is_whole:

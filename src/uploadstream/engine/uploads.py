@@ -255,8 +255,8 @@ class Uploads:
                 received = await self._receiver.receive(session, Received.nothing(), pouring, incoming, whole=True)
                 session = replace(session, offset=received.size)
                 return await self._receiver.publish(session, caller, received)
-            except BaseException:
-                await self._receiver.discard(session)
+            except BaseException as error:
+                await self._receiver.discard(session, error)
                 raise
 
     async def _begin_whole(self, session: Session, caller: Caller) -> None:
@@ -265,8 +265,8 @@ class Uploads:
             await self.admission.begin(session, None, caller)
         except LimitReached:
             raise
-        except BaseException:
-            await self._receiver.discard(session)
+        except BaseException as error:
+            await self._receiver.discard(session, error)
             raise
 
     async def abort(self, upload_id: str, caller: Caller) -> None:
