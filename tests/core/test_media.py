@@ -14,6 +14,7 @@ from uploadstream.core.media import (
     check_content_type,
     check_declared,
     check_filename,
+    check_pattern,
     detect,
 )
 
@@ -338,3 +339,19 @@ def test_a_content_type_is_taken_or_refused_at_once(text: str) -> None:
     refused = refusal_of(check_content_type, text)
 
     assert refused is None or isinstance(refused, BadField)
+
+
+# Patterns of types
+
+
+@pytest.mark.parametrize("pattern", ["*/*", "image/*", "image/png", "application/vnd.oasis.opendocument.text"])
+def test_a_pattern_of_types_is_what_it_was(pattern: str) -> None:
+    assert check_pattern(pattern, field="types") == pattern
+
+
+@pytest.mark.parametrize("text", ["", "image", "*", "*/png", "image/p*", "im*/png", "image/png,image/gif", "image/\n"])
+def test_what_is_no_pattern_of_types_is_refused(text: str) -> None:
+    refusal = refusal_of(check_pattern, text, field="types")
+
+    assert isinstance(refusal, BadField)
+    assert refusal.field == "types"

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from uploadstream.core.ratelimit import Bucket, Rate, parse_byte_rate, parse_rate
@@ -66,6 +66,7 @@ def test_no_window_sees_more_than_the_burst_and_what_the_rate_brings_in_it(rate:
 
 
 @given(rate=RATES, gaps=st.lists(GAPS, max_size=10), count=st.integers(1, 5))
+@example(rate=Rate(1, 60, 1), gaps=[MICROSECOND], count=1)
 def test_whoever_waits_as_told_is_let_in_and_a_moment_earlier_is_not(
     rate: Rate, gaps: list[timedelta], count: int
 ) -> None:
@@ -90,6 +91,14 @@ def test_the_time_of_a_bucket_does_not_go_back(rate: Rate, gap: timedelta) -> No
 
     assert behind == bucket
     assert rate.filled(behind, NOON) == bucket
+
+
+def test_more_than_the_burst_is_waited_for_from_now_on() -> None:
+    """As a full bucket has saved up nothing since."""
+    rate = Rate(10, 1, 5)
+
+    for bucket in (None, rate.full(NOON)):
+        assert rate.wait(bucket, NOON + timedelta(hours=1), count=15) == timedelta(seconds=1)
 
 
 def test_one_that_owes_is_waited_for_longer() -> None:

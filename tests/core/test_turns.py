@@ -52,6 +52,13 @@ def test_two_users_with_one_body_each_get_the_same() -> None:
     assert sent["ann"] == pytest.approx(sent["bob"], rel=0.05)
 
 
+def test_three_users_get_the_same() -> None:
+    sent = Game({"ann": 1, "bob": 1, "joe": 1}).play(1000)
+
+    assert sent["ann"] == pytest.approx(sent["bob"], rel=0.05)
+    assert sent["ann"] == pytest.approx(sent["joe"], rel=0.05)
+
+
 def test_one_who_sends_larger_pieces_gets_no_more() -> None:
     game = Game({"ann": 1, "bob": 1})
     ann, bob = game.users.values()

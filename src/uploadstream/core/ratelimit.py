@@ -66,9 +66,14 @@ class Rate:
 
     def wait(self, bucket: Bucket | None, now: datetime, *, count: int = 1) -> timedelta:
         """How long until there are `count` tokens, if nobody takes any; 0 if they are there."""
-        missing = count * _PARTS - self.filled(bucket, now).level
-        # rounded up: whoever comes back after this long finds them
-        return max(0, -(-missing * self.seconds // self.count)) * _MICROSECOND
+        filled = self.filled(bucket, now)
+        if bucket is None or filled.level == self.burst * _PARTS:
+            bucket = filled  # nothing more is saved up
+        # Rounded up: whoever comes back after this long finds them. Counted from the time of the bucket, as what it has
+        # by now is rounded down.
+        missing = count * _PARTS - bucket.level
+        needed = -(-missing * self.seconds // self.count) * _MICROSECOND
+        return max(timedelta(), needed - max(timedelta(), now - bucket.at))
 
     def take(self, bucket: Bucket | None, now: datetime, *, count: int = 1) -> Bucket:
         """The bucket without `count` tokens, which may make it owe some."""

@@ -121,7 +121,7 @@ class Turns:
         self.round += 1
         self._low = self._next = inf
         self._lowest = None
-        for standing in {*came, *(one for one in waiting if one.wants_to_send)}:
+        for standing in dict.fromkeys([*came, *(one for one in waiting if one.wants_to_send)]):
             if standing.clock < self._low:
                 self._next, self._low, self._lowest = self._low, standing.clock, standing
             elif standing.clock < self._next:
