@@ -1,4 +1,4 @@
-"""The rule of conftest.py, tried on a small project of its own."""
+"""The rule of skips.py, tried on a small project of its own."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ pytest.importorskip("no_such_module")
 
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
-    pytester.makeconftest((Path(__file__).parent / "conftest.py").read_text())
+    pytester.makeconftest((Path(__file__).parent / "skips.py").read_text())
     pytester.makepyprojecttoml("[tool.pytest]\nminversion = '9'")
     return pytester
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import typer
 
 from tests.cli.running import COMMAND, CommandLine
 from uploadstream.cli.program import COMMANDS
@@ -27,7 +28,8 @@ def test_the_list_says_of_a_command_what_it_says_itself(name: str) -> None:
     command = COMMANDS[name]
     function = getattr(import_module(f"uploadstream.cli.{command.module}"), command.function)
 
-    said = inspect.getdoc(function) or ""
+    several = isinstance(function, typer.Typer)
+    said = (function.info.help if several else inspect.getdoc(function)) or ""
 
     assert said.startswith(command.summary.rstrip("."))
 

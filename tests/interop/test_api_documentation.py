@@ -30,7 +30,7 @@ CHECKS = [
 # Events have no end; tests/protocols/test_rest_events.py listens to them.
 OPERATIONS = [
     *("list_files", "describe_file", "delete_file", "restore_file", "audit", "thumbnail", "read_file", "head_file"),
-    *("list_uploads", "describe_upload", "end_upload", "deletions"),
+    *("list_uploads", "describe_upload", "end_upload", "deletions", "make_token"),
 ]
 
 

@@ -33,7 +33,11 @@ DataDir = Annotated[
 Database = Annotated[str | None, typer.Option(metavar="DSN", show_default=False, help="The catalog (UPLOADSTREAM).")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
-key = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+key = typer.Typer(
+    help="Make, list and revoke API keys, in the catalog itself: no server has to run.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 @key.command("create")
