@@ -24,7 +24,7 @@ def configure(level: int = logging.INFO) -> None:
     structlog.configure(
         processors=[*shared, *errors, last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
